@@ -1,0 +1,103 @@
+package process
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestStartTicksSurvivesHostileNames(t *testing.T) {
+	const rest = " S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0"
+	for _, name := range []string{"sleep", "a b", "x) R 1 (", "new\nline", "\xff\xfe", ""} {
+		got, err := startTicks([]byte("7 (" + name + ")" + rest))
+		if err != nil || got != 4711 {
+			t.Errorf("name %q: start %d and error %v, want 4711", name, got, err)
+		}
+	}
+}
+
+func TestStartTicksRefusesWhatIsNoLivingProcess(t *testing.T) {
+	for _, stat := range []string{"", "7 (x", "7 (x) S 1", "7 (x) Z 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0"} {
+		if _, err := startTicks([]byte(stat)); err == nil {
+			t.Errorf("stat %q was accepted", stat)
+		}
+	}
+}
+
+func TestProcessIsFoundAgainAndKilled(t *testing.T) {
+	dir := t.TempDir()
+	id, err := Start(Spec{Name: "sleep", Path: lookPath(t, "sleep"), Args: []string{"60"}, Log: filepath.Join(dir, "log")}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := Load(dir, "sleep")
+	if err != nil || found != id || !found.Alive() {
+		t.Fatalf("found %v, error %v, alive %t; want %v alive", found, err, found.Alive(), id)
+	}
+	if err := found.Kill(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if found.Alive() {
+		t.Error("it lives after Kill")
+	}
+}
+
+func TestAnotherProcessWithThePidIsLeftAlone(t *testing.T) {
+	cmd := exec.Command(lookPath(t, "sleep"), "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	mine, err := identify(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := ID{PID: mine.PID, Start: mine.Start - 1}
+	if earlier.Alive() {
+		t.Error("a process of an earlier time is taken for this one")
+	}
+	if err := earlier.Kill(time.Second); err != nil {
+		t.Error(err)
+	}
+	if !mine.Alive() {
+		t.Error("Kill ended a process that has the pid but not the start time")
+	}
+}
+
+func TestZombieIsNotAlive(t *testing.T) {
+	cmd := exec.Command(lookPath(t, "sleep"), "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	id, err := identify(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := id.Kill(10 * time.Second); err != nil { // nobody waits for it, so it stays a zombie
+		t.Fatal(err)
+	}
+	if id.Alive() {
+		t.Error("a zombie counts as alive")
+	}
+}
+
+func TestMissingPidFileIsNoProcess(t *testing.T) {
+	id, err := Load(t.TempDir(), "nothing")
+	if err != nil || id.Alive() {
+		t.Errorf("got %v alive %t, error %v", id, id.Alive(), err)
+	}
+	if err := id.Kill(time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+func lookPath(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skip("this machine has no " + name)
+	}
+	return path
+}
