@@ -1,0 +1,329 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Field managers of a report's status: two writers with disjoint fields.
+const (
+	// FieldManagerAgent owns spec, status.observed and the condition Leaking.
+	FieldManagerAgent = "zombie-agent"
+	// FieldManagerController owns status.judgement and every other condition.
+	FieldManagerController = "zombie-controller"
+)
+
+// Condition types of a ZombieReport.
+const (
+	// ConditionLeaking is True while zombies are counted in the pod, False when none is left. The agent writes it.
+	ConditionLeaking = "Leaking"
+	// ConditionVerified is True when the report agreed with the Pod read live from the API server. The controller writes it.
+	ConditionVerified = "Verified"
+	// ConditionStale is True when the agent of the report's node is not ready, so that the report may be out of date. The controller writes it.
+	ConditionStale = "Stale"
+)
+
+// Reasons of the condition Leaking.
+const (
+	// ReasonZombiesCounted goes with Leaking=True.
+	ReasonZombiesCounted = "ZombiesCounted"
+	// ReasonNoZombies goes with Leaking=False.
+	ReasonNoZombies = "NoZombies"
+)
+
+// AgeEdgesSeconds are the ages in seconds since their death at which a report counts zombies.
+// A zombie younger than the first is not counted at all: its parent may well be about to wait for it.
+var AgeEdgesSeconds = [...]int32{30, 60, 300, 900, 3600, 21600, 86400}
+
+// Bounds of a report: what exceeds them is cut and counted, so that a report filled to all of them stays below 16 kB.
+// The tests in test/api weigh such a report, and hold these numbers against the CRD.
+const (
+	// MaxContainers is how many containers a report describes, those with most zombies first.
+	MaxContainers = 3
+	// MaxParents is how many parents a report names for each container, those with most zombies first.
+	MaxParents = 5
+	// MaxCommand is how many characters of a command name a report shows; the kernel keeps 15 of a process.
+	MaxCommand = 32
+	// MaxImage is how many characters of an image's name a report shows.
+	MaxImage = 256
+	// MaxConditionMessage is how many characters the message of a report's condition may have.
+	MaxConditionMessage = 384
+)
+
+// ZombieReportSpec says which pod the report is about. It never changes.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is immutable: a report is about one pod of one node"
+type ZombieReportSpec struct {
+	// podName is the name of the pod, in the report's namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	PodName string `json:"podName"`
+
+	// podUID is the UID under which the container runtime knows the pod. It is the Pod's metadata.uid; for a
+	// static pod, which the API server shows as a mirror pod, it is that Pod's annotation kubernetes.io/config.hash.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	PodUID string `json:"podUID"`
+
+	// nodeName is the node on which the pod runs.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	NodeName string `json:"nodeName"`
+}
+
+// Observed is what the agent of the node saw in the pod.
+//
+// +structType=atomic
+type Observed struct {
+	// zombies is the number of zombies in the pod that are at least 30 seconds old.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4194304
+	Zombies int32 `json:"zombies"`
+
+	// oldestZombieTime is when the oldest of them died.
+	// +optional
+	OldestZombieTime *metav1.Time `json:"oldestZombieTime,omitempty"`
+
+	// containers are the pod's containers that hold zombies, the one with most first.
+	// +kubebuilder:validation:MaxItems=3
+	// +listType=atomic
+	// +optional
+	Containers []ContainerObservation `json:"containers,omitempty"`
+
+	// containersOmitted is the number of further containers with zombies.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4194304
+	// +optional
+	ContainersOmitted int32 `json:"containersOmitted,omitempty"`
+}
+
+// ContainerObservation is what the agent saw in one container.
+type ContainerObservation struct {
+	// name is the name of the container in the pod.
+	// +required
+	Name ContainerName `json:"name"`
+
+	// containerID is the ID of the container, as in the Pod's status but without the runtime's prefix.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	ContainerID string `json:"containerID"`
+
+	// image is the image of the container as the pod's author wrote it.
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// zombies is the number of zombies at least 30 seconds old whose parent lives in this container.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4194304
+	Zombies int32 `json:"zombies"`
+
+	// ages counts the zombies by age. Counts are cumulative: a zombie an hour old is in every line up to 3600.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=7
+	// +listType=atomic
+	// +optional
+	Ages []AgeCount `json:"ages,omitempty"`
+
+	// parents are the processes that hold the zombies because they do not wait for them, the one with most first.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	// +listType=atomic
+	// +optional
+	Parents []Parent `json:"parents,omitempty"`
+
+	// parentsOmitted is the number of further parents with zombies.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4194304
+	// +optional
+	ParentsOmitted int32 `json:"parentsOmitted,omitempty"`
+}
+
+// AgeCount is one line of the histogram of ages.
+type AgeCount struct {
+	// minAgeSeconds is the age in seconds since death.
+	// +required
+	// +kubebuilder:validation:Enum=30;60;300;900;3600;21600;86400
+	MinAgeSeconds int32 `json:"minAgeSeconds"`
+
+	// zombies is the number of zombies at least that old.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4194304
+	Zombies int32 `json:"zombies"`
+}
+
+// Cause says why zombies stay.
+//
+// +kubebuilder:validation:Enum=PID1DoesNotReap;ParentDoesNotWait;ParentOutsideContainer
+type Cause string
+
+const (
+	// CausePID1DoesNotReap: the zombies are children of the container's PID 1, which inherits every orphan of the
+	// container and does not wait for them.
+	CausePID1DoesNotReap Cause = "PID1DoesNotReap"
+	// CauseParentDoesNotWait: the zombies are children of another process of the container, which does not wait for them.
+	CauseParentDoesNotWait Cause = "ParentDoesNotWait"
+	// CauseParentOutsideContainer: the parent of the zombies is not a process of the container, but, say, the
+	// container runtime's shim. Nothing inside the container can reap them.
+	CauseParentOutsideContainer Cause = "ParentOutsideContainer"
+)
+
+// Parent is a process that holds zombies.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.pid) == (self.cause != 'ParentOutsideContainer')",fieldPath=".pid",message="must be set, except with cause ParentOutsideContainer, where it must be absent"
+type Parent struct {
+	// pid is the PID of the parent in the PID namespace of the container; absent when the parent is outside of it.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4194304
+	// +optional
+	PID *int32 `json:"pid,omitempty"`
+
+	// startTicks is when the parent started, in clock ticks since boot (field 22 of /proc/PID/stat).
+	// Together with the PID it tells the parent from a later process that got the same PID.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
+	StartTicks int64 `json:"startTicks"`
+
+	// command is the parent's command name (/proc/PID/comm), with everything but printable ASCII replaced by '?'.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	Command string `json:"command"`
+
+	// zombies is the number of zombies at least 30 seconds old of this parent.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4194304
+	Zombies int32 `json:"zombies"`
+
+	// oldestZombieTime is when the oldest of them died or, where the kernel does not tell, was first seen dead.
+	// +required
+	OldestZombieTime metav1.Time `json:"oldestZombieTime"`
+
+	// cause says why they stay.
+	// +required
+	Cause Cause `json:"cause"`
+
+	// message is the cause in a sentence.
+	// +kubebuilder:validation:MaxLength=160
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// fix is what ends the leak for good.
+	// +kubebuilder:validation:MaxLength=140
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	// +optional
+	Fix string `json:"fix,omitempty"`
+}
+
+// Judgement is what the controller makes of the observation.
+type Judgement struct {
+	// policy is the policy that governs the container with most zombies.
+	// +optional
+	Policy *PolicyReference `json:"policy,omitempty"`
+
+	// next is what will be done, or why nothing will.
+	// +optional
+	Next *NextStep `json:"next,omitempty"`
+
+	// lastAct is the newest act on the pod.
+	// +optional
+	LastAct *LastAct `json:"lastAct,omitempty"`
+}
+
+// NextStep is what will be done about a leak, or why nothing will.
+type NextStep struct {
+	// action is the next rung of the ladder; absent when none is left or none may be taken.
+	// +optional
+	Action Action `json:"action,omitempty"`
+
+	// mode is the mode in force: in DryRun the action is only told.
+	// +required
+	Mode PolicyMode `json:"mode"`
+
+	// reason is why, in one CamelCase word.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]*$`
+	Reason string `json:"reason"`
+
+	// message is the reason in a sentence.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// ZombieReportStatus has two writers by server-side apply: the agent owns observed and the condition Leaking, the controller the rest.
+type ZombieReportStatus struct {
+	// conditions: Leaking (agent), Verified and Stale (controller).
+	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.message.size() <= 384)",message="each message may have at most 384 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.type.size() <= 32 && c.reason.size() <= 64)",message="each type may have at most 32 characters, each reason at most 64"
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observed is what the agent saw. Without it nothing is known yet, which is not the same as no zombies.
+	// +optional
+	Observed *Observed `json:"observed,omitempty"`
+
+	// judgement is what the controller makes of it.
+	// +optional
+	Judgement *Judgement `json:"judgement,omitempty"`
+}
+
+// ZombieReport tells of the zombies of one pod that has, or just had, some.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=zr,categories=zombies
+// +kubebuilder:selectablefield:JSONPath=`.spec.podName`
+// +kubebuilder:selectablefield:JSONPath=`.spec.podUID`
+// +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Zombies",type=integer,JSONPath=`.status.observed.zombies`
+// +kubebuilder:printcolumn:name="Parent",type=string,JSONPath=`.status.observed.containers[0].parents[0].command`
+// +kubebuilder:printcolumn:name="Cause",type=string,JSONPath=`.status.observed.containers[0].parents[0].cause`
+// +kubebuilder:printcolumn:name="Leaking",type=string,JSONPath=`.status.conditions[?(@.type=="Leaking")].status`
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.conditions[?(@.type=="Leaking")].lastTransitionTime`
+// +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.podName`,priority=1
+// +kubebuilder:printcolumn:name="Container",type=string,JSONPath=`.status.observed.containers[0].name`,priority=1
+// +kubebuilder:printcolumn:name="PID",type=integer,JSONPath=`.status.observed.containers[0].parents[0].pid`,priority=1
+// +kubebuilder:printcolumn:name="Oldest",type=date,JSONPath=`.status.observed.oldestZombieTime`,priority=1
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`,priority=1
+// +kubebuilder:printcolumn:name="Stale",type=string,JSONPath=`.status.conditions[?(@.type=="Stale")].status`,priority=1
+type ZombieReport struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says which pod the report is about.
+	// +required
+	Spec ZombieReportSpec `json:"spec"`
+
+	// status is what was seen in the pod and what is made of it.
+	// +optional
+	Status ZombieReportStatus `json:"status,omitempty"`
+}
+
+// ZombieReportList is a list of ZombieReports.
+//
+// +kubebuilder:object:root=true
+type ZombieReportList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ZombieReport `json:"items"`
+}
