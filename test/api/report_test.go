@@ -1,0 +1,296 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+)
+
+const goodReport = `
+apiVersion: zombie-operator.io/v1alpha1
+kind: ZombieReport
+metadata: {name: web-7d9c-1a2b3c4d}
+spec: {podName: web-7d9c, podUID: 3f0c8e52-8d0b-4b43-9d1e-0d1f5c1d2a77, nodeName: node-1}
+status:
+  conditions:
+  - {type: Leaking, status: "True", reason: ZombiesCounted, message: Zombies, lastTransitionTime: "2026-01-31T12:00:00Z"}
+  observed:
+    zombies: 12
+    oldestZombieTime: "2026-01-31T11:00:00Z"
+    containers:
+    - name: app
+      containerID: 4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945
+      image: registry.example/shop/web:1.4
+      zombies: 12
+      ages: [{minAgeSeconds: 30, zombies: 12}, {minAgeSeconds: 60, zombies: 10}]
+      parents:
+      - pid: 1
+        startTicks: 12345
+        command: node
+        zombies: 12
+        oldestZombieTime: "2026-01-31T11:00:00Z"
+        cause: PID1DoesNotReap
+        message: PID 1 (node) does not wait for its dead children.
+        fix: Make an init such as tini PID 1 of the container.
+  judgement:
+    policy: {kind: ZombiePolicy, name: web, generation: 1}
+    next: {action: SignalParent, mode: Enforce, reason: Leaking, message: The trigger holds.}
+    lastAct:
+      remediation: web-7d9c-0123456789abcdef
+      podName: web-7d9c
+      action: SignalParent
+      outcome: NoEffect
+      time: "2026-01-31T11:30:00Z"
+`
+
+const (
+	containerInReport = "status.observed.containers[0]"
+	parentInReport    = containerInReport + ".parents[0]"
+)
+
+func reportSuites() []suite {
+	at := func(about, at string, tries attempts) suite {
+		return suite{about: about, good: goodReport, verb: updatingStatus, at: at, tries: tries}
+	}
+	return []suite{
+		{about: "a ZombieReport", good: goodReport, tries: objectAttempts},
+		{about: "the spec of a ZombieReport", good: goodReport, at: "spec", tries: reportSpecAttempts},
+		{about: "a stored ZombieReport", good: goodReport, verb: updating, tries: storedReportAttempts},
+		at("the status of a ZombieReport", "status", reportStatusAttempts),
+		at("the conditions of a ZombieReport", "status.conditions", join(conditionAttempts(5), boundedConditionAttempts)),
+		at("the observation in a ZombieReport", "status.observed", observedAttempts),
+		at("a container in a ZombieReport", containerInReport, containerAttempts),
+		at("an age in a ZombieReport", containerInReport+".ages[0]", ageAttempts),
+		at("a parent in a ZombieReport", parentInReport, parentAttempts),
+		at("the policy in a ZombieReport", "status.judgement.policy", policyReferenceAttempts),
+		at("the next step in a ZombieReport", "status.judgement.next", nextStepAttempts),
+		at("the last act in a ZombieReport", "status.judgement.lastAct", lastActAttempts),
+	}
+}
+
+// Texts that are no name of an object and no ID.
+var (
+	notNames = []string{"Web", "web_1", "-web", "web-", "web shop", "../web"}
+	notIDs   = []string{"-id", "id-", "an id", "a/b", "id\n"}
+)
+
+const (
+	nameForm      = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+	idForm        = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+	printableForm = "^[ -~]*$"
+)
+
+var unprintable = []string{"caf\u00e9", "a\nb", "\x1b[31mred", "tab\t"}
+
+var reportSpecAttempts = join(
+	needed("podName", "podUID", "nodeName"),
+	text("podName", 253, false), form("podName", nameForm, notNames...),
+	text("podUID", 64, false), form("podUID", idForm, notIDs...),
+	text("nodeName", 253, false), form("nodeName", nameForm, notNames...),
+	attempts{
+		"a pod name with dots is accepted":                {patch: `{podName: web.shop-0}`},
+		"the UID of a static pod is accepted":             {patch: `{podUID: 0b1f6d3c8d5c4c1f9a7e2b3c4d5e6f70}`},
+		"a node that is named by its address is accepted": {patch: `{nodeName: ip-10-0-0-1.eu-central-1.compute.internal}`},
+	},
+)
+
+const reportIsImmutable = "is immutable: a report is about one pod of one node"
+
+var storedReportAttempts = attempts{
+	"writing it again as it is is accepted": {patch: `{}`},
+	"a new label is accepted":               {patch: `{metadata: {labels: {team: shop}}}`},
+	"another pod is refused": {
+		patch:   `{spec: {podName: other}}`,
+		refused: map[string]string{"spec": reportIsImmutable},
+	},
+	"another pod UID is refused": {
+		patch:   `{spec: {podUID: other}}`,
+		refused: map[string]string{"spec": reportIsImmutable},
+	},
+	"another node is refused": {
+		patch:   `{spec: {nodeName: other}}`,
+		refused: map[string]string{"spec": reportIsImmutable},
+	},
+	"taking the spec away is refused": {
+		patch:   `{spec: null}`,
+		refused: map[string]string{"spec": required},
+	},
+}
+
+var reportStatusAttempts = attempts{
+	"a status that says nothing yet is accepted": {replace: true, patch: `{}`},
+	"an observation alone is accepted":           {replace: true, patch: `{observed: {zombies: 0}}`},
+	"a judgement alone is accepted":              {replace: true, patch: `{judgement: {next: {mode: DryRun, reason: NoPolicy}}}`},
+	"an empty judgement is accepted":             {patch: `{judgement: null}`},
+	"an unknown field is refused by its name": {
+		patch:   `{phase: Leaking}`,
+		refused: map[string]string{".phase": "unknown field"},
+	},
+}
+
+var observedAttempts = join(
+	needed("zombies"),
+	integer("zombies", 0, 4194304),
+	integer("containersOmitted", 0, 4194304),
+	moment("oldestZombieTime"),
+	items("containers", 0, 3, `{name: c%d, containerID: id, zombies: 1}`),
+	attempts{
+		"a pod without zombies needs nothing but the number": {replace: true, patch: `{zombies: 0}`},
+		"a container that is listed twice is accepted, because its new ID may stand beside its old one": {
+			patch: `{containers: [{name: app, containerID: a, zombies: 1}, {name: app, containerID: b, zombies: 1}]}`,
+		},
+	},
+)
+
+var containerAttempts = join(
+	needed("name", "containerID", "zombies"),
+	text("name", 63, false), malformed("name", notAContainerName, "App", "my_app", "-a", "a.b"),
+	text("containerID", 128, false), form("containerID", idForm, append(notIDs, "containerd://4f53cda1")...),
+	text("image", 256, true), form("image", printableForm, unprintable...),
+	integer("zombies", 1, 4194304),
+	integer("parentsOmitted", 0, 4194304),
+	items("ages", 1, 7, `{minAgeSeconds: 30, zombies: 1}`),
+	items("parents", 1, 5, `{pid: 7, startTicks: 1, command: sh, zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}`),
+	attempts{
+		"10,000 parents are refused with the number that is allowed": {
+			patch:   `{parents: ` + list(10_000, `{pid: 7, startTicks: %d, command: sh, zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}`) + `}`,
+			refused: map[string]string{".parents": "Too many: 10000: must have at most 5 items"},
+		},
+		"a container of which nothing more is known is accepted": {
+			patch: `{image: null, ages: null, parents: null}`,
+		},
+		"the arguments of a command have no place in a report": {
+			patch:   `{parents: [{pid: 7, startTicks: 1, command: sh, args: [-c, secret], zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}]}`,
+			refused: map[string]string{".parents[0].args": "unknown field"},
+		},
+	},
+)
+
+var ageAttempts = join(
+	needed("minAgeSeconds", "zombies"),
+	integer("zombies", 1, 4194304),
+	attempts{
+		"30 s is accepted":        {patch: `{minAgeSeconds: 30}`},
+		"1 minute is accepted":    {patch: `{minAgeSeconds: 60}`},
+		"5 minutes are accepted":  {patch: `{minAgeSeconds: 300}`},
+		"15 minutes are accepted": {patch: `{minAgeSeconds: 900}`},
+		"1 hour is accepted":      {patch: `{minAgeSeconds: 3600}`},
+		"6 hours are accepted":    {patch: `{minAgeSeconds: 21600}`},
+		"1 day is accepted":       {patch: `{minAgeSeconds: 86400}`},
+		"an age between the edges is refused with the list of ages": {
+			patch:   `{minAgeSeconds: 29}`,
+			refused: map[string]string{".minAgeSeconds": ages},
+		},
+	},
+)
+
+const pidRule = "must be set, except with cause ParentOutsideContainer, where it must be absent"
+
+var parentAttempts = join(
+	needed("startTicks", "command", "zombies", "oldestZombieTime", "cause"),
+	integer("pid", 1, 4194304),
+	integer("startTicks", 0, 1<<53-1),
+	integer("zombies", 1, 4194304),
+	text("command", 32, true), form("command", printableForm, unprintable...),
+	text("message", 160, true), form("message", printableForm, unprintable...),
+	text("fix", 140, true), form("fix", printableForm, unprintable...),
+	moment("oldestZombieTime"),
+	attempts{
+		"a PID 1 that does not reap is accepted":           {patch: `{cause: PID1DoesNotReap}`},
+		"a parent that does not wait is accepted":          {patch: `{cause: ParentDoesNotWait, pid: 7}`},
+		"a parent outside of the container needs no PID":   {patch: `{cause: ParentOutsideContainer, pid: null}`},
+		"a command name of hostile characters is accepted": {patch: `{command: "a) Z (b <&> %s \\"}`},
+		"an unknown cause is refused with the list of causes": {
+			patch:   `{cause: Ghost}`,
+			refused: map[string]string{".cause": `supported values: "PID1DoesNotReap", "ParentDoesNotWait", "ParentOutsideContainer"`},
+		},
+		"a PID of a parent outside of the container is refused": {
+			patch:   `{cause: ParentOutsideContainer}`,
+			refused: map[string]string{".pid": pidRule},
+		},
+		"a PID 1 without its PID is refused": {
+			patch:   `{pid: null}`,
+			refused: map[string]string{".pid": pidRule},
+		},
+		"a parent of the container without its PID is refused": {
+			patch:   `{cause: ParentDoesNotWait, pid: null}`,
+			refused: map[string]string{".pid": pidRule},
+		},
+	},
+)
+
+var policyReferenceAttempts = join(
+	needed("kind", "name", "generation"),
+	choice("kind", "ZombiePolicy", "ClusterZombiePolicy"),
+	text("name", 253, false),
+	integer("generation", 1, 1<<53-1),
+)
+
+var nextStepAttempts = join(
+	needed("mode", "reason"),
+	choice("action", "Alert", "SignalParent", "RestartContainer"),
+	choice("mode", "DryRun", "Enforce", "Paused"),
+	text("reason", 64, false), form("reason", "^[A-Za-z][A-Za-z0-9]*$", "cooling down", "1st", "Cool-down"),
+	text("message", 256, true),
+	attempts{
+		"no action at all is accepted": {patch: `{action: null, message: null}`},
+	},
+)
+
+var outcomes = []string{
+	"Cured", "Cleared", "Reduced", "NoEffect", "Moved", "Stale", "Refused", "Cancelled", "Expired", "Interrupted", "Failed",
+}
+
+var lastActAttempts = join(
+	needed("remediation", "podName", "action", "time"),
+	text("remediation", 253, false),
+	text("podName", 253, false),
+	choice("action", "Alert", "SignalParent", "RestartContainer"),
+	choice("outcome", outcomes...),
+	moment("time"),
+	attempts{
+		"an act under way, without an outcome, is accepted": {patch: `{outcome: null}`},
+	},
+)
+
+func condition(typ, reason, message string) string {
+	return fmt.Sprintf(`{type: %s, status: "True", reason: %s, message: %s, lastTransitionTime: "2026-01-31T12:00:00Z"}`, typ, reason, message)
+}
+
+// conditionAttempts hold for every status. The fields of a condition are those of metav1.Condition and are not tried.
+func conditionAttempts(most int) attempts {
+	return attempts{
+		fmt.Sprintf("%d conditions are accepted", most): {patch: list(most, condition("T%d", "Because", "why"))},
+		fmt.Sprintf("%d conditions are refused", most+1): {
+			patch:   list(most+1, condition("T%d", "Because", "why")),
+			refused: map[string]string{"": fmt.Sprintf("must have at most %d items", most)},
+		},
+		"two conditions of one type are refused": {
+			patch:   list(2, condition("Leaking", "Because", "why")),
+			refused: map[string]string{"[1]": `Duplicate value: {"type":"Leaking"}`},
+		},
+		"no condition at all is accepted": {patch: `[]`},
+	}
+}
+
+const (
+	shortMessages = "each message may have at most 384 characters"
+	shortWords    = "each type may have at most 32 characters, each reason at most 64"
+)
+
+var boundedConditionAttempts = attempts{
+	"the longest message, type and reason are accepted": {
+		patch: "[" + condition(strings.Repeat("t", 32), strings.Repeat("r", 64), strings.Repeat("m", 384)) + "]",
+	},
+	"a message of 385 characters is refused": {
+		patch:   "[" + condition("Leaking", "Because", strings.Repeat("m", 385)) + "]",
+		refused: map[string]string{"": shortMessages},
+	},
+	"a type of 33 characters is refused": {
+		patch:   "[" + condition(strings.Repeat("t", 33), "Because", "why") + "]",
+		refused: map[string]string{"": shortWords},
+	},
+	"a reason of 65 characters is refused": {
+		patch:   "[" + condition("Leaking", strings.Repeat("r", 65), "why") + "]",
+		refused: map[string]string{"": shortWords},
+	},
+}
