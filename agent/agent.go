@@ -1,0 +1,242 @@
+// Package agent is the part of zombie-operator that runs on every node: it scans the kernel for zombies, says whose they
+// are and why they stay, and reports. It decides nothing about policy.
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/zombie-operator/zombie-operator/agent/attribute"
+	"github.com/zombie-operator/zombie-operator/agent/health"
+	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/observe"
+	"github.com/zombie-operator/zombie-operator/agent/publish"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/sighting"
+)
+
+// Agent scans at an interval and hands what it saw to a publisher.
+type Agent struct {
+	Interval  time.Duration
+	Proc      scan.Proc
+	Inventory *inventory.Inventory
+	Publisher *publish.Publisher
+	Recall    *Recall
+	Health    *health.Health
+	Log       *slog.Logger
+
+	scanner *scan.Scanner
+	tracker *sighting.Tracker
+	looks   int
+	elsewhere
+}
+
+// elsewhere counts the zombies that are in no report.
+type elsewhere struct{ host, unknown, liveLeaders, traced, unreadable int }
+
+// Run scans until the context ends. Scanning never waits for the API server: a slow or absent one only delays reports,
+// and then the newest look is reported, not each one in between.
+func (a *Agent) Run(ctx context.Context) {
+	a.scanner, a.tracker = scan.New(a.Proc), sighting.NewTracker()
+	a.checkHostPID()
+	looks := make(chan []publish.Pod, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.publish(ctx, looks)
+	}()
+	ticker := time.NewTicker(a.Interval)
+	defer ticker.Stop()
+	for {
+		if pods, ok := a.look(ctx); ok {
+			select {
+			case <-looks: // not taken yet, and out of date now
+			default:
+			}
+			looks <- pods
+		}
+		select {
+		case <-ctx.Done():
+			<-done
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+var (
+	errNotHostPID = errors.New("the agent is not in the host's PID namespace and sees no process but its own: set hostPID: true in its pod")
+	errNoPtrace   = errors.New("PID namespaces cannot be read: give the agent the capability SYS_PTRACE; until then a zombie is attributed by its parent's cgroup alone")
+)
+
+// checkHostPID finds out once whether the agent sees the node's processes: in a PID namespace of its own it, or the
+// pause process of its pod, is PID 1.
+func (a *Agent) checkHostPID() {
+	if os.Getpid() != 1 {
+		return
+	}
+	a.Health.Set(health.PartHostPID, errNotHostPID)
+	a.Log.Error("Scanning goes on, but sees no pod", "err", errNotHostPID)
+}
+
+// look takes one look at the node. It returns the pods and what was seen in them, or false when nothing can be said yet.
+func (a *Agent) look(ctx context.Context) ([]publish.Pod, bool) {
+	a.note(health.PartRuntime, a.Inventory.Refresh(ctx))
+	// The time of the look is that of the scan: a slow runtime must neither make zombies older than they are nor let two
+	// scans back to back pass for two that are apart.
+	now := time.Now()
+	result, err := a.scanner.Scan(now)
+	a.note(health.PartScan, err)
+	if err != nil {
+		return nil, false
+	}
+	a.Health.Scanned()
+	a.looks++
+	if result.NamespacesHidden && a.looks == 1 {
+		a.Log.Warn("Scanning goes on with what is left", "err", errNoPtrace)
+	}
+	zombies := a.attributed(result, a.tracker.Look(result))
+	// After one look no zombie was seen twice: that none is counted says nothing yet.
+	if a.looks < 2 {
+		return nil, false
+	}
+	return a.pods(zombies, now), true
+}
+
+// located is a zombie of a container, with its living parent.
+type located struct {
+	sighting.Zombie
+	parent    scan.Parent
+	parentPID int
+}
+
+// attributed sorts zombies by their container and counts those that have none.
+func (a *Agent) attributed(result scan.Result, stayed []sighting.Zombie) map[string][]located {
+	table := attribute.NewTable(a.hostNamespace(), facts(a.Inventory.Containers()))
+	counts := elsewhere{liveLeaders: result.LiveLeaders, traced: result.Traced, unreadable: result.Unreadable}
+	zombies := map[string][]located{}
+	for _, z := range stayed {
+		var parent *scan.Parent
+		if p, ok := result.Parents[z.ParentPID]; ok {
+			parent = &p
+		}
+		verdict := table.Attribute(z.Zombie, parent)
+		switch verdict.Place {
+		case attribute.Host:
+			counts.host++
+		case attribute.Unknown:
+			counts.unknown++
+		case attribute.InContainer, attribute.ParentOutside:
+			zombies[verdict.ContainerID] = append(zombies[verdict.ContainerID],
+				located{Zombie: z, parent: *parent, parentPID: verdict.ParentPID})
+		}
+	}
+	if counts != a.elsewhere {
+		a.elsewhere = counts
+		a.Log.Info("Zombies that are in no report", "ofTheHost", counts.host, "unattributed", counts.unknown,
+			"traced", counts.traced, "leadersWithLiveThreads", counts.liveLeaders, "unreadable", counts.unreadable)
+	}
+	return zombies
+}
+
+func (a *Agent) hostNamespace() uint64 {
+	namespace, err := a.Proc.PIDNamespace(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	return namespace
+}
+
+func facts(containers []inventory.Container) []attribute.Container {
+	out := make([]attribute.Container, 0, len(containers))
+	for _, c := range containers {
+		out = append(out, c.Container)
+	}
+	return out
+}
+
+// pods joins what was seen with the pods of the node; a pod without zombies is there too.
+func (a *Agent) pods(zombies map[string][]located, now time.Time) []publish.Pod {
+	byPod := map[inventory.Pod][]observe.Container{}
+	untold := map[inventory.Pod]bool{}
+	for _, c := range a.Inventory.Containers() {
+		held := zombies[c.ID]
+		if slices.ContainsFunc(held, func(z located) bool { return z.DiedAt.IsZero() }) {
+			untold[c.Pod] = true
+			a.recallAges(c, held, now)
+		}
+		byPod[c.Pod] = append(byPod[c.Pod], observed(c, held))
+	}
+	var pods []publish.Pod
+	for pod, complete := range a.Inventory.Pods() {
+		pods = append(pods, publish.Pod{
+			Namespace:  pod.Namespace,
+			Name:       pod.Name,
+			UID:        pod.UID,
+			Observed:   observe.Pod(byPod[pod], now),
+			Incomplete: !complete,
+			AgesUntold: untold[pod],
+		})
+	}
+	return pods
+}
+
+// recallAges gives zombies the ages that an earlier agent reported, once.
+func (a *Agent) recallAges(c inventory.Container, held []located, now time.Time) {
+	ages, oldest, ok := a.Recall.take(c.Pod.UID, c.ID)
+	if !ok {
+		return
+	}
+	zombies := make([]sighting.Zombie, len(held))
+	for i, z := range held {
+		zombies[i] = z.Zombie
+	}
+	a.tracker.Remember(zombies, ages, oldest, now)
+	for i := range held {
+		held[i].Zombie = zombies[i]
+	}
+}
+
+func observed(c inventory.Container, held []located) observe.Container {
+	zombies := make([]observe.Zombie, len(held))
+	for i, z := range held {
+		zombies[i] = observe.Zombie{Since: z.Since, Parent: z.parent.Key, ParentCommand: z.parent.Command, ParentPID: z.parentPID}
+	}
+	return observe.Container{Name: c.Name, ID: c.ID, Image: c.Image, Zombies: zombies}
+}
+
+// publish writes the newest look, again and again, until the context ends.
+func (a *Agent) publish(ctx context.Context, looks <-chan []publish.Pod) {
+	wasReady := true
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case pods := <-looks:
+			// While an agent is not ready, the controller may delete its reports.
+			if ready := a.Health.Ready() == nil; ready != wasReady {
+				wasReady = ready
+				a.Publisher.Forget()
+			}
+			err := a.Publisher.Publish(ctx, pods, time.Now())
+			if ctx.Err() == nil {
+				a.note(health.PartReports, err)
+			}
+		}
+	}
+}
+
+// note keeps the health of a part and logs when it changes.
+func (a *Agent) note(part string, err error) {
+	switch changed := a.Health.Set(part, err); {
+	case !changed:
+	case err != nil:
+		a.Log.Error("Part of the agent fails; the rest goes on", "part", part, "err", err)
+	default:
+		a.Log.Info("Part of the agent works", "part", part)
+	}
+}

@@ -1,0 +1,263 @@
+// Package inventory knows the pods and running containers of the node, as the container runtime tells them by CRI
+// and the kernel confirms them.
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/zombie-operator/zombie-operator/agent/attribute"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
+)
+
+// Labels by which the kubelet names what a container or sandbox belongs to; every CRI runtime carries them.
+const (
+	labelPodNamespace  = "io.kubernetes.pod.namespace"
+	labelPodName       = "io.kubernetes.pod.name"
+	labelPodUID        = "io.kubernetes.pod.uid"
+	labelContainerName = "io.kubernetes.container.name"
+)
+
+// Runtime is the part of CRI that the inventory needs.
+type Runtime interface {
+	// Sandboxes lists the pod sandboxes that are ready.
+	Sandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error)
+	// Containers lists the containers that run.
+	Containers(ctx context.Context) ([]*runtimeapi.Container, error)
+	// Container tells the details of one container, those of the runtime's own included.
+	Container(ctx context.Context, id string) (*runtimeapi.ContainerStatusResponse, error)
+}
+
+// Kernel is the part of a proc mount that the inventory needs.
+type Kernel interface {
+	Process(pid int) (kernel.Process, error)
+	Identity(pid int) (scan.Identity, error)
+}
+
+// Pod identifies a pod. For a static pod the UID is the runtime's, not that of its mirror pod.
+type Pod struct {
+	Namespace string
+	Name      string
+	UID       string
+}
+
+// Container is a running container.
+type Container struct {
+	attribute.Container
+	Pod   Pod
+	Name  string
+	Image string
+
+	initTicks uint64
+}
+
+// Inventory keeps the last knowledge: what the runtime does not answer now does not make pods vanish.
+type Inventory struct {
+	runtime Runtime
+	kernel  Kernel
+	log     *slog.Logger
+
+	containers map[string]Container
+	// pods counts, for each pod, the answers in a row without it.
+	pods map[Pod]int
+	// incomplete are the pods with a running container that is not known.
+	incomplete map[Pod]bool
+	refused    map[string]bool
+	// failing are the containers whose details could not be had the last time.
+	failing map[string]bool
+}
+
+// New returns an Inventory that knows nothing yet.
+func New(runtime Runtime, kernel Kernel, log *slog.Logger) *Inventory {
+	return &Inventory{
+		runtime:    runtime,
+		kernel:     kernel,
+		log:        log,
+		containers: map[string]Container{},
+		pods:       map[Pod]int{},
+		incomplete: map[Pod]bool{},
+		refused:    map[string]bool{},
+		failing:    map[string]bool{},
+	}
+}
+
+// Refresh asks the runtime once. On an error what was known stays known. A container leaves the inventory when its
+// first process is gone, whatever the runtime says: a runtime that just started may answer with an empty list.
+func (i *Inventory) Refresh(ctx context.Context) error {
+	i.dropDead()
+	sandboxes, err := i.runtime.Sandboxes(ctx)
+	if err != nil {
+		return fmt.Errorf("refreshing pods: %w", err)
+	}
+	i.mergePods(sandboxes)
+	listed, err := i.runtime.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("refreshing containers: %w", err)
+	}
+	return i.learn(ctx, listed)
+}
+
+// learnTimeout bounds the details of all new containers together: a runtime that lists a hundred containers but hangs on
+// the details of each must not stop the scans either. There is time for two that hang.
+const learnTimeout = 2 * callTimeout
+
+// learn asks for the details of containers that are new. One that does not answer is asked again next time, after the
+// others, so that those get their turn however many hang.
+func (i *Inventory) learn(ctx context.Context, listed []*runtimeapi.Container) error {
+	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+	defer cancel()
+	var failed []error
+	refused, failing := map[string]bool{}, map[string]bool{}
+	clear(i.incomplete)
+	for _, c := range i.unknown(listed) {
+		id := c.GetId()
+		if ctx.Err() != nil {
+			i.incomplete[podOf(c)] = true
+			refused[id], failing[id] = i.refused[id], i.failing[id]
+			continue
+		}
+		container, err := i.describe(ctx, c)
+		if err == nil {
+			i.containers[id] = container
+			continue
+		}
+		i.incomplete[podOf(c)] = true
+		switch {
+		case errors.Is(err, errNotOurs):
+			refused[id] = true
+			if !i.refused[id] {
+				i.log.Warn("Leaving out a container", "container", id, "reason", err.Error())
+			}
+		case !kernel.IsVanished(err): // one that just ended will not be listed again
+			failing[id] = true
+			failed = append(failed, err)
+		}
+	}
+	i.refused, i.failing = refused, failing
+	return errors.Join(failed...)
+}
+
+// unknown returns the containers that are new, those last whose details could not be had the last time.
+func (i *Inventory) unknown(listed []*runtimeapi.Container) []*runtimeapi.Container {
+	var first, last []*runtimeapi.Container
+	for _, c := range listed {
+		switch _, known := i.containers[c.GetId()]; {
+		case known:
+		case i.failing[c.GetId()]:
+			last = append(last, c)
+		default:
+			first = append(first, c)
+		}
+	}
+	return append(first, last...)
+}
+
+func podOf(c *runtimeapi.Container) Pod {
+	labels := c.GetLabels()
+	return Pod{Namespace: labels[labelPodNamespace], Name: labels[labelPodName], UID: labels[labelPodUID]}
+}
+
+// errNotOurs marks a container that is none of a pod's, or whose first process is not where the runtime says.
+var errNotOurs = errors.New("not usable")
+
+func (i *Inventory) describe(ctx context.Context, listed *runtimeapi.Container) (Container, error) {
+	id, pod, name := listed.GetId(), podOf(listed), listed.GetLabels()[labelContainerName]
+	if pod.Namespace == "" || pod.Name == "" || pod.UID == "" || name == "" {
+		return Container{}, fmt.Errorf("container carries no pod labels: %w", errNotOurs)
+	}
+	status, err := i.runtime.Container(ctx, id)
+	if err != nil {
+		return Container{}, fmt.Errorf("describing container %q: %w", id, err)
+	}
+	pid, err := initPID(status.GetInfo())
+	if err != nil {
+		return Container{}, fmt.Errorf("container tells no PID: %w: %w", errNotOurs, err)
+	}
+	process, err := i.kernel.Process(pid)
+	if err != nil {
+		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
+	}
+	identity, err := i.kernel.Identity(pid)
+	if err != nil {
+		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
+	}
+	cgroup := attribute.CgroupOf(id, identity.Cgroups)
+	if cgroup == "" {
+		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, errNotOurs)
+	}
+	return Container{
+		Container: attribute.Container{
+			ID:        id,
+			InitPID:   pid,
+			Namespace: identity.Namespace,
+			Depth:     len(identity.NamespacePIDs),
+			Cgroup:    cgroup,
+		},
+		Pod:       pod,
+		Name:      name,
+		Image:     image(status.GetStatus()),
+		initTicks: process.StartTicks,
+	}, nil
+}
+
+// image prefers the name that the pod's author wrote; older runtimes tell only the name they resolved it to.
+func image(status *runtimeapi.ContainerStatus) string {
+	return cmp.Or(status.GetImage().GetUserSpecifiedImage(), status.GetImage().GetImage())
+}
+
+// dropDead forgets containers whose first process is gone or became a zombie.
+func (i *Inventory) dropDead() {
+	maps.DeleteFunc(i.containers, func(_ string, c Container) bool {
+		process, err := i.kernel.Process(c.InitPID)
+		if err != nil {
+			return kernel.IsVanished(err)
+		}
+		dead := process.State == kernel.StateZombie && process.Threads <= 1
+		return dead || process.StartTicks != c.initTicks
+	})
+}
+
+// missingTwice is after how many answers without it a pod is gone: one may come from a runtime that is starting.
+const missingTwice = 2
+
+func (i *Inventory) mergePods(sandboxes []*runtimeapi.PodSandbox) {
+	for _, s := range sandboxes {
+		m := s.GetMetadata()
+		i.pods[Pod{Namespace: m.GetNamespace(), Name: m.GetName(), UID: m.GetUid()}] = -1
+	}
+	for _, c := range i.containers {
+		i.pods[c.Pod] = -1 // what runs is there, whatever the runtime says
+	}
+	maps.DeleteFunc(i.pods, func(pod Pod, missing int) bool {
+		i.pods[pod] = missing + 1
+		return missing+1 >= missingTwice
+	})
+}
+
+// Containers returns the running containers, sorted by pod and name.
+func (i *Inventory) Containers() []Container {
+	return slices.SortedFunc(maps.Values(i.containers), func(a, b Container) int {
+		return cmp.Or(a.Pod.compare(b.Pod), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// Pods returns the pods of the node, and for each whether all its running containers are known.
+func (i *Inventory) Pods() map[Pod]bool {
+	pods := make(map[Pod]bool, len(i.pods))
+	for pod := range i.pods {
+		pods[pod] = !i.incomplete[pod]
+	}
+	return pods
+}
+
+func (p Pod) compare(q Pod) int {
+	return cmp.Or(cmp.Compare(p.Namespace, q.Namespace), cmp.Compare(p.Name, q.Name), cmp.Compare(p.UID, q.UID))
+}

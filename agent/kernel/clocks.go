@@ -1,0 +1,105 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoDeathTime says that this kernel does not tell when a process died (it was built without SCHED_DEBUG).
+var ErrNoDeathTime = errors.New("the kernel does not tell when a process died")
+
+// Clocks tell the times of processes, as of one look at many of them: each clock is read once.
+type Clocks struct {
+	fs     FS
+	uptime time.Duration
+	// now holds the reading of each CPU's clock, taken at readAt.
+	now    map[int]time.Duration
+	readAt map[int]time.Time
+}
+
+// Clocks returns the clocks for one look.
+func (f FS) Clocks() (*Clocks, error) {
+	raw, err := os.ReadFile(filepath.Join(f.root, "uptime"))
+	if err != nil {
+		return nil, fmt.Errorf("reading uptime: %w", err)
+	}
+	uptime, err := parseUptime(raw)
+	if err != nil {
+		return nil, fmt.Errorf("parsing uptime: %w", err)
+	}
+	return &Clocks{fs: f, uptime: uptime, now: map[int]time.Duration{}, readAt: map[int]time.Time{}}, nil
+}
+
+// tick is the unit of start times in /proc; the kernel shows them in hundredths of a second on every machine.
+const tick = time.Second / 100
+
+// StartedFor tells how long ago a process started.
+func (c *Clocks) StartedFor(process Process) time.Duration {
+	return max(0, c.uptime-time.Duration(process.StartTicks)*tick) //nolint:gosec // ticks since boot stay far below 2^63
+}
+
+// DeadFor tells how long ago a zombie died. The scheduler stamps a process with the clock of its CPU whenever it
+// runs (se.exec_start in /proc/PID/sched); a zombie's stamp stands still at its death. The age is the same CPU's
+// clock now, less that stamp. The clock loses the time that a hypervisor steals, so the age may be too small, but
+// not too large. It fails with ErrNoDeathTime where the kernel does not tell.
+func (c *Clocks) DeadFor(zombie Process) (time.Duration, error) {
+	raw, err := c.fs.read(zombie.PID, "sched")
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, statErr := os.Stat(c.fs.path(zombie.PID, "stat")); statErr == nil {
+			return 0, ErrNoDeathTime
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	died, err := parseExecStart(raw)
+	if err != nil {
+		return 0, fmt.Errorf("parsing sched of process %d: %w", zombie.PID, err)
+	}
+	now, err := c.cpu(zombie.CPU)
+	if err != nil {
+		return 0, err
+	}
+	return max(0, now-died), nil
+}
+
+// cpu returns the present reading of a CPU's clock.
+func (c *Clocks) cpu(cpu int) (time.Duration, error) {
+	if _, ok := c.now[cpu]; !ok {
+		reading, err := c.readOn(cpu)
+		if err != nil {
+			return 0, err
+		}
+		c.now[cpu], c.readAt[cpu] = reading, time.Now()
+	}
+	return c.now[cpu] + time.Since(c.readAt[cpu]), nil
+}
+
+// readOn moves the calling thread to a CPU: being switched in there stamps it with that CPU's clock.
+func (c *Clocks) readOn(cpu int) (time.Duration, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var allowed, only unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return 0, fmt.Errorf("reading the allowed CPUs: %w", err)
+	}
+	only.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &only); err != nil {
+		return 0, fmt.Errorf("moving to CPU %d: %w", cpu, err)
+	}
+	raw, err := os.ReadFile(filepath.Join(c.fs.root, "thread-self", "sched"))
+	if restoreErr := unix.SchedSetaffinity(0, &allowed); restoreErr != nil {
+		return 0, fmt.Errorf("moving back to the allowed CPUs: %w", restoreErr)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading own sched: %w", err)
+	}
+	return parseExecStart(raw)
+}

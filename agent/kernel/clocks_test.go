@@ -1,0 +1,129 @@
+package kernel
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// atCPU0 is how much real time may pass between reading a clock of a fixture and using it.
+const atCPU0 = 5 * time.Second
+
+func TestDeadForIsTheClockOfTheCPULessTheLastStamp(t *testing.T) {
+	t.Parallel()
+	clocks, err := fixtures(t).Clocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		pid  int
+		want time.Duration
+	}{
+		"of a name that looks like a state":            {101, 60*time.Second + 250*time.Microsecond},
+		"of a name with a newline":                     {102, 50 * time.Second},
+		"of a name that is no text":                    {103, 40*time.Second + 500*time.Microsecond},
+		"of a name that looks like the line of stamps": {104, 30 * time.Second},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := clocks.DeadFor(Process{PID: tc.pid})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The clock goes on from its first reading.
+			if got < tc.want || got > tc.want+atCPU0 {
+				t.Errorf("DeadFor() = %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDeadForFails(t *testing.T) {
+	t.Parallel()
+	clocks, err := fixtures(t).Clocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clocks.DeadFor(Process{PID: 111}); !errors.Is(err, ErrNoDeathTime) {
+		t.Errorf("error of a kernel that does not tell = %v, want %v", err, ErrNoDeathTime)
+	}
+	if _, err := clocks.DeadFor(Process{PID: 110}); !IsVanished(err) || errors.Is(err, ErrNoDeathTime) {
+		t.Errorf("error of a vanished process = %v, want one that says vanished", err)
+	}
+	if _, err := clocks.DeadFor(Process{PID: 112}); err == nil || IsVanished(err) {
+		t.Errorf("error of garbage = %v, want one that does not say vanished", err)
+	}
+	if _, err := clocks.DeadFor(Process{PID: 101, CPU: 1 << 20}); err == nil {
+		t.Error("DeadFor() on a CPU that does not exist = nil, want an error")
+	}
+}
+
+func TestDeadForIsNeverNegative(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"uptime":            "10 10\n",
+		"thread-self/sched": "agent (1, #threads: 1)\nse.exec_start : 1000.0\n",
+		"7/sched":           "dead (7, #threads: 1)\nse.exec_start : 90000.0\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, []byte(text))
+	}
+	clocks, err := open(t, dir).Clocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Its CPU's clock may be ahead of the one that was read, by what the other lost.
+	if age, err := clocks.DeadFor(Process{PID: 7}); age != 0 || err != nil {
+		t.Errorf("DeadFor() = %s, %v, want 0", age, err)
+	}
+	// A process that started after the clocks were read.
+	if age := clocks.StartedFor(Process{StartTicks: 1001}); age != 0 {
+		t.Errorf("StartedFor() = %s, want 0", age)
+	}
+}
+
+func TestStartedFor(t *testing.T) {
+	t.Parallel()
+	clocks, err := fixtures(t).Clocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := clocks.StartedFor(Process{StartTicks: 6000}), 940*time.Second+500*time.Millisecond; got != want {
+		t.Errorf("StartedFor() = %s, want %s", got, want)
+	}
+}
+
+func TestClocksFailWithoutUptime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := open(t, dir).Clocks(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error = %v, want %v", err, os.ErrNotExist)
+	}
+	write(t, filepath.Join(dir, "uptime"), []byte("soon\n"))
+	if _, err := open(t, dir).Clocks(); err == nil {
+		t.Error("Clocks() with garbage = nil, want an error")
+	}
+}
+
+func TestDeadForFailsWithoutOwnClock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "uptime"), []byte("10 10\n"))
+	if err := os.Mkdir(filepath.Join(dir, "7"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "7", "sched"), []byte("se.exec_start : 1\n"))
+	clocks, err := open(t, dir).Clocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clocks.DeadFor(Process{PID: 7}); err == nil || errors.Is(err, ErrNoDeathTime) {
+		t.Errorf("error = %v, want one that does not blame the kernel", err)
+	}
+}

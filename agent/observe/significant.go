@@ -1,0 +1,74 @@
+package observe
+
+import (
+	"slices"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// Differ says whether an observation differs enough from the reported one to be written. A write costs every reader
+// of the API server, so numbers matter only when they cross 1, 2, 5, 10, 20, 50 and so on.
+func Differ(reported, observed v1alpha1.Observed) bool {
+	return magnitude(reported.Zombies) != magnitude(observed.Zombies) ||
+		magnitude(reported.ContainersOmitted) != magnitude(observed.ContainersOmitted) ||
+		!slices.EqualFunc(byName(reported), byName(observed), sameContainer)
+}
+
+func sameContainer(a, b v1alpha1.ContainerObservation) bool {
+	return a.Name == b.Name && a.ContainerID == b.ContainerID &&
+		magnitude(a.Zombies) == magnitude(b.Zombies) &&
+		magnitude(a.ParentsOmitted) == magnitude(b.ParentsOmitted) &&
+		sameAges(a.Ages, b.Ages) &&
+		sameParents(a.Parents, b.Parents)
+}
+
+func sameAges(a, b []v1alpha1.AgeCount) bool {
+	return slices.EqualFunc(a, b, func(a, b v1alpha1.AgeCount) bool {
+		return a.MinAgeSeconds == b.MinAgeSeconds && magnitude(a.Zombies) == magnitude(b.Zombies)
+	})
+}
+
+// suspect is what identifies a parent and what it is blamed for; its count is not part of it.
+type suspect struct {
+	pid        int32
+	startTicks int64
+	command    string
+	cause      v1alpha1.Cause
+}
+
+// sameParents compares the parents without their order, which follows from counts that change all the time.
+func sameParents(a, b []v1alpha1.Parent) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(p v1alpha1.Parent) bool {
+		return !slices.ContainsFunc(b, func(q v1alpha1.Parent) bool { return suspectOf(p) == suspectOf(q) })
+	})
+}
+
+func suspectOf(p v1alpha1.Parent) suspect {
+	s := suspect{startTicks: p.StartTicks, command: p.Command, cause: p.Cause}
+	if p.PID != nil {
+		s.pid = *p.PID
+	}
+	return s
+}
+
+func byName(o v1alpha1.Observed) []v1alpha1.ContainerObservation {
+	containers := slices.Clone(o.Containers)
+	slices.SortFunc(containers, func(a, b v1alpha1.ContainerObservation) int {
+		return slices.Compare([]byte(a.Name), []byte(b.Name))
+	})
+	return containers
+}
+
+// magnitude numbers the steps 0, 1, 2, 5, 10, 20, 50, 100 and so on: it is the same for counts between two steps.
+func magnitude(n int32) int {
+	step, decade := 0, int64(1)
+	for {
+		for _, m := range [...]int64{1, 2, 5} {
+			if int64(n) < m*decade {
+				return step
+			}
+			step++
+		}
+		decade *= 10
+	}
+}

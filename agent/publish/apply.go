@@ -1,0 +1,87 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1ac "github.com/zombie-operator/zombie-operator/api/applyconfiguration/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// The agent may read, create and apply reports, and nothing else. It may not list or watch them.
+//
+// +kubebuilder:rbac:groups=zombie-operator.io,resources=zombiereports,verbs=get;create;patch
+// +kubebuilder:rbac:groups=zombie-operator.io,resources=zombiereports/status,verbs=patch
+
+// write applies the observation, and creates the report first when it is not there. That a pod has no zombies is
+// worth no new report: the controller deleted the one that was.
+func (p *Publisher) write(ctx context.Context, pod Pod, m memory, now time.Time) error {
+	err := p.applyStatus(ctx, pod, m, now)
+	if apierrors.IsNotFound(err) {
+		if pod.Observed.Zombies == 0 {
+			return nil
+		}
+		if err = p.applySpec(ctx, pod); err == nil {
+			err = p.applyStatus(ctx, pod, m, now)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("writing report of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
+}
+
+func (p *Publisher) applySpec(ctx context.Context, pod Pod) error {
+	report := v1alpha1ac.ZombieReport(key(pod).Name, pod.Namespace).
+		WithSpec(v1alpha1ac.ZombieReportSpec().
+			WithPodName(pod.Name).
+			WithPodUID(pod.UID).
+			WithNodeName(p.node))
+	return p.client.Apply(ctx, report, client.FieldOwner(v1alpha1.FieldManagerAgent), client.ForceOwnership) //nolint:wrapcheck // write wraps it
+}
+
+func (p *Publisher) applyStatus(ctx context.Context, pod Pod, m memory, now time.Time) error {
+	observed, err := applied(pod.Observed)
+	if err != nil {
+		return err
+	}
+	report := v1alpha1ac.ZombieReport(key(pod).Name, pod.Namespace).
+		WithStatus(v1alpha1ac.ZombieReportStatus().
+			WithObserved(observed).
+			WithConditions(leaking(pod.Observed, m, now)))
+	return p.client.SubResource("status").Apply(ctx, report, client.FieldOwner(v1alpha1.FieldManagerAgent), client.ForceOwnership) //nolint:wrapcheck // write wraps it
+}
+
+// applied turns an observation into its apply configuration; both are the same JSON.
+func applied(observed v1alpha1.Observed) (*v1alpha1ac.ObservedApplyConfiguration, error) {
+	raw, err := json.Marshal(observed)
+	if err != nil {
+		return nil, fmt.Errorf("encoding observation: %w", err)
+	}
+	var out v1alpha1ac.ObservedApplyConfiguration
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, fmt.Errorf("decoding observation: %w", err)
+	}
+	return &out, nil
+}
+
+func leaking(observed v1alpha1.Observed, m memory, now time.Time) *metav1ac.ConditionApplyConfiguration {
+	status, reason, message := metav1.ConditionFalse, v1alpha1.ReasonNoZombies, "No zombie is left."
+	if observed.Zombies > 0 {
+		status, reason = metav1.ConditionTrue, v1alpha1.ReasonZombiesCounted
+		message = fmt.Sprintf("Zombies dead for at least %d s that their parent has not waited for: %d.", v1alpha1.AgeEdgesSeconds[0], observed.Zombies)
+	}
+	return metav1ac.Condition().
+		WithType(v1alpha1.ConditionLeaking).
+		WithStatus(status).
+		WithReason(reason).
+		WithMessage(message).
+		WithLastTransitionTime(metav1.NewTime(m.transition(observed, now)))
+}

@@ -1,0 +1,83 @@
+package publish
+
+import (
+	"time"
+
+	"github.com/zombie-operator/zombie-operator/agent/observe"
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// RewriteInterval is the least time between two writes of one report. A parent that reaps now and then makes its count
+// cross many steps in every cycle; it must not make a write of each.
+const RewriteInterval = 30 * time.Second
+
+// CompareInterval is how often the report of a leaking pod is read again, in case somebody deleted it.
+const CompareInterval = 10 * time.Minute
+
+// memory is what the agent knows of the report of one pod.
+type memory struct {
+	// comparedAt is when the stored report was last read; zero means never.
+	comparedAt time.Time
+	// reported is what the stored report says; nil when there is none or it says nothing.
+	reported *v1alpha1.Observed
+	// leakingChangedAt is when the stored condition Leaking got its present status; zero when there is none.
+	leakingChangedAt time.Time
+	// writtenAt is when the agent last wrote the report.
+	writtenAt time.Time
+}
+
+// transition is when the condition Leaking got the status that goes with an observation. A leak began when the oldest of
+// its zombies died, not when it was noticed.
+func (m memory) transition(observed v1alpha1.Observed, now time.Time) time.Time {
+	changed := m.reported == nil || m.leakingChangedAt.IsZero() || (m.reported.Zombies > 0) != (observed.Zombies > 0)
+	switch {
+	case !changed:
+		return m.leakingChangedAt
+	case observed.OldestZombieTime != nil:
+		return observed.OldestZombieTime.Time
+	}
+	return now
+}
+
+// step is what to do about the report of one pod.
+type step int
+
+const (
+	// nothing: the report says what was seen, or no report is needed.
+	nothing step = iota
+	// compare: read the stored report before anything else.
+	compare
+	// write: write what was seen.
+	write
+)
+
+// plan decides what to do about the report of one pod.
+//
+// A pod that was never compared may have a report by an earlier agent. When that one matters now, because the pod
+// leaks or because only the report knows the age of its zombies, it is compared at once. Otherwise its report may still speak of zombies that went away while no agent looked; that can wait, so it is compared
+// only when spare, which the caller grants to few pods at a time to keep reads rare.
+func plan(m memory, pod Pod, now time.Time, spare bool) step {
+	observed, leaking := pod.Observed, pod.Observed.Zombies > 0
+	if pod.Incomplete {
+		return nothing
+	}
+	if m.comparedAt.IsZero() {
+		if leaking || pod.AgesUntold || spare {
+			return compare
+		}
+		return nothing
+	}
+	if leaking && spare && now.Sub(m.comparedAt) >= CompareInterval {
+		return compare
+	}
+	if m.reported == nil && !leaking {
+		return nothing
+	}
+	if m.reported != nil && !observe.Differ(*m.reported, observed) {
+		return nothing
+	}
+	if now.Sub(m.writtenAt) < RewriteInterval {
+		return nothing
+	}
+	return write
+}

@@ -1,0 +1,169 @@
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+)
+
+func TestProcScansItsOwnZombie(t *testing.T) {
+	t.Parallel()
+	fs, err := kernel.New("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command("/proc/self/exe", "-test.run=^$")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = child.Wait() })
+	scanner := New(Proc{FS: fs})
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(10 * time.Second)
+	for {
+		result := mustScan(t, scanner, time.Now())
+		for _, z := range result.Zombies {
+			if z.PID != child.Process.Pid {
+				continue
+			}
+			if parent := result.Parents[os.Getpid()]; z.ParentPID != os.Getpid() || parent.Namespace != z.Namespace {
+				t.Errorf("zombie = %+v of parent %+v, want it in the namespace of this process", z, parent)
+			}
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatal("the zombie never showed")
+		}
+	}
+}
+
+// proc is a proc mount of ordinary files.
+type proc struct{ root string }
+
+func newProc(tb testing.TB) proc {
+	tb.Helper()
+	p := proc{tb.TempDir()}
+	p.write(tb, "uptime", "1000.00 1000.00\n")
+	p.write(tb, "thread-self/sched", "agent (1, #threads: 1)\nse.exec_start : 990000.0\n")
+	return p
+}
+
+func (p proc) write(tb testing.TB, name, text string) {
+	tb.Helper()
+	path := filepath.Join(p.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (p proc) process(tb testing.TB, pid, parent int, state string) {
+	tb.Helper()
+	dir := fmt.Sprint(pid)
+	p.write(tb, dir+"/stat", fmt.Sprintf(
+		"%d (sh) %s %d 1 1 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0 1 0 0 0 0 0 0 0 4096 65536 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+		pid, state, parent, pid))
+	p.write(tb, dir+"/status", fmt.Sprintf("Name:\tsh\nTracerPid:\t0\nNSpid:\t%d\t%d\n", pid, pid))
+	p.write(tb, dir+"/cgroup", "0::/kubepods/pod1/aaaa\n")
+	p.write(tb, dir+"/sched", fmt.Sprintf("sh (%d, #threads: 1)\nse.exec_start : 900000.0\n", pid))
+	p.write(tb, dir+"/ns/.keep", "")
+	if err := os.Symlink("pid:[4026532178]", filepath.Join(p.root, dir, "ns/pid")); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (p proc) open(tb testing.TB) Proc {
+	tb.Helper()
+	fs, err := kernel.New(p.root)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return Proc{FS: fs}
+}
+
+func TestProcReadsAnIdentity(t *testing.T) {
+	t.Parallel()
+	p := newProc(t)
+	p.process(t, 5, 1, "S")
+	got, err := p.open(t).Identity(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Identity{Namespace: 4026532178, NamespacePIDs: []int{5, 5}, Cgroups: []string{"/kubepods/pod1/aaaa"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("identity (-want +got):\n%s", diff)
+	}
+}
+
+func TestProcFailsOnAnIncompleteIdentity(t *testing.T) {
+	t.Parallel()
+	for _, missing := range []string{"status", "cgroup", "ns/pid"} {
+		t.Run(missing, func(t *testing.T) {
+			t.Parallel()
+			p := newProc(t)
+			p.process(t, 5, 1, "S")
+			if err := os.Remove(filepath.Join(p.root, "5", missing)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.open(t).Identity(5); !kernel.IsVanished(err) {
+				t.Errorf("error = %v, want one that says vanished", err)
+			}
+		})
+	}
+}
+
+// A thread that gave up CAP_SYS_PTRACE stands in for an agent that was not given it.
+func TestProcLeavesAHiddenNamespaceOut(t *testing.T) {
+	t.Parallel()
+	fs, err := kernel.New("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			t.Error(err)
+			return
+		}
+		data[0].Effective &^= 1 << unix.CAP_SYS_PTRACE
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			t.Error(err)
+			return
+		}
+		if got, err := (Proc{FS: fs}).Identity(1); err != nil || got.Namespace != 0 || len(got.NamespacePIDs) == 0 {
+			t.Errorf("Identity() = %+v, %v, want all but the namespace", got, err)
+		}
+	}()
+	<-done
+}
+
+func TestProcClocksFailWithoutUptime(t *testing.T) {
+	t.Parallel()
+	p := newProc(t)
+	if err := os.Remove(filepath.Join(p.root, "uptime")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(p.open(t)).Scan(noon); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error = %v, want %v", err, fs.ErrNotExist)
+	}
+}

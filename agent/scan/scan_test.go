@@ -1,0 +1,334 @@
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+)
+
+var (
+	noon      = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	errBroken = errors.New("broken")
+	errGone   = fmt.Errorf("reading: %w", fs.ErrNotExist)
+)
+
+// node is a Reader in memory.
+type node struct {
+	processes  map[int]kernel.Process
+	identities map[int]Identity
+	// failing are the processes whose identity cannot be read.
+	failing map[int]error
+	// readAs are the start ticks that successive reads of one process show.
+	readAs      map[int][]uint64
+	diedAgo     map[int]time.Duration
+	unreadable  int
+	listErr     error
+	clocksErr   error
+	identityOf  []int
+	processRead []int
+}
+
+func newNode(processes ...kernel.Process) *node {
+	n := &node{
+		processes: map[int]kernel.Process{}, identities: map[int]Identity{}, failing: map[int]error{},
+		readAs: map[int][]uint64{}, diedAgo: map[int]time.Duration{},
+	}
+	for _, p := range processes {
+		n.add(p)
+	}
+	return n
+}
+
+func (n *node) add(p kernel.Process) {
+	n.processes[p.PID] = p
+	n.identities[p.PID] = Identity{Namespace: 7, NamespacePIDs: []int{p.PID, p.PID % 100}, Cgroups: []string{"/a"}}
+}
+
+func (n *node) change(pid int, change func(*Identity)) {
+	identity := n.identities[pid]
+	change(&identity)
+	n.identities[pid] = identity
+}
+
+func (n *node) Processes() (processes []kernel.Process, unreadable int, err error) {
+	for _, p := range n.processes {
+		processes = append(processes, p)
+	}
+	slices.SortFunc(processes, func(a, b kernel.Process) int { return a.PID - b.PID })
+	return processes, n.unreadable, n.listErr
+}
+
+func (n *node) Process(pid int) (kernel.Process, error) {
+	n.processRead = append(n.processRead, pid)
+	p, ok := n.processes[pid]
+	if !ok {
+		return kernel.Process{}, errGone
+	}
+	if ticks := n.readAs[pid]; len(ticks) > 0 {
+		p.StartTicks, n.readAs[pid] = ticks[0], ticks[1:]
+		if p.StartTicks == 0 {
+			return kernel.Process{}, errGone
+		}
+	}
+	return p, nil
+}
+
+func (n *node) Identity(pid int) (Identity, error) {
+	n.identityOf = append(n.identityOf, pid)
+	return n.identities[pid], n.failing[pid]
+}
+
+func (n *node) Clocks() (Clocks, error) { return n, n.clocksErr }
+
+func (n *node) DeadFor(zombie kernel.Process) (time.Duration, error) {
+	ago, ok := n.diedAgo[zombie.PID]
+	if !ok {
+		return 0, kernel.ErrNoDeathTime
+	}
+	return ago, nil
+}
+
+func (n *node) StartedFor(process kernel.Process) time.Duration {
+	return time.Hour - time.Duration(process.StartTicks)*time.Second
+}
+
+func live(pid, parent int) kernel.Process {
+	return kernel.Process{PID: pid, ParentPID: parent, State: "S", Threads: 1, StartTicks: uint64(pid), Command: fmt.Sprint("live", pid)}
+}
+
+func dead(pid, parent int) kernel.Process {
+	return kernel.Process{PID: pid, ParentPID: parent, State: "Z", Threads: 1, StartTicks: uint64(pid), Command: fmt.Sprint("dead", pid)}
+}
+
+func mustScan(t *testing.T, s *Scanner, now time.Time) Result {
+	t.Helper()
+	result, err := s.Scan(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func pids(zombies []Zombie) []int {
+	var out []int
+	for _, z := range zombies {
+		out = append(out, z.PID)
+	}
+	return out
+}
+
+func TestScanTellsAllOfAZombieAndItsParent(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(1, 0), live(10, 1), dead(11, 10), dead(12, 10))
+	n.diedAgo[11] = time.Minute
+	n.unreadable = 3
+	got := mustScan(t, New(n), noon)
+	want := Result{
+		At: noon,
+		Zombies: []Zombie{
+			{
+				Key: Key{11, 11}, Identity: n.identities[11], ParentPID: 10, Command: "dead11",
+				StartedAt: noon.Add(11*time.Second - time.Hour), DiedAt: noon.Add(-time.Minute),
+			},
+			{
+				Key: Key{12, 12}, Identity: n.identities[12], ParentPID: 10, Command: "dead12",
+				StartedAt: noon.Add(12*time.Second - time.Hour), // the kernel does not tell when it died
+			},
+		},
+		Parents:    map[int]Parent{10: {Key: Key{10, 10}, Identity: n.identities[10], Command: "live10"}},
+		Processes:  4,
+		Unreadable: 3,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
+	}
+}
+
+func TestScanReadsTheIdentityOfAZombieOnce(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(10, 1), dead(11, 10), dead(12, 10))
+	n.diedAgo[11] = time.Minute
+	s := New(n)
+	first := mustScan(t, s, noon)
+	n.identityOf = nil
+	second := mustScan(t, s, noon.Add(time.Minute))
+	if diff := cmp.Diff([]int{10}, n.identityOf); diff != "" {
+		t.Errorf("identities read again, want the parent's only (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(first.Zombies, second.Zombies); diff != "" {
+		t.Errorf("zombies of the second look (-first +second):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int{10, 10, 10, 10}, n.processRead); diff != "" {
+		t.Errorf("processes read, want the parent twice a look (-want +got):\n%s", diff)
+	}
+}
+
+func TestScanForgetsAZombieThatWasReaped(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(10, 1), dead(11, 10))
+	s := New(n)
+	mustScan(t, s, noon)
+	delete(n.processes, 11)
+	if got := mustScan(t, s, noon); len(got.Zombies) > 0 || len(got.Parents) > 0 {
+		t.Errorf("result = %+v, want neither zombies nor parents", got)
+	}
+	n.add(dead(11, 10))
+	n.identityOf = nil
+	mustScan(t, s, noon)
+	if !slices.Contains(n.identityOf, 11) {
+		t.Error("the identity of a new zombie was not read, as if it were the one that had its PID and ticks before")
+	}
+}
+
+func TestScanReadsALaterProcessWithTheSamePIDAnew(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(10, 1), dead(11, 10))
+	s := New(n)
+	mustScan(t, s, noon)
+	later := dead(11, 10)
+	later.StartTicks = 500
+	n.add(later)
+	n.change(11, func(i *Identity) { i.Namespace = 8 })
+	if got := mustScan(t, s, noon).Zombies[0]; got.Namespace != 8 || got.StartTicks != 500 {
+		t.Errorf("zombie = %+v, want the later one", got)
+	}
+}
+
+func TestScanFollowsAChangeOfParent(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(1, 0), live(10, 1), dead(11, 10))
+	s := New(n)
+	mustScan(t, s, noon)
+	delete(n.processes, 10)
+	n.add(dead(11, 1))
+	got := mustScan(t, s, noon)
+	if got.Zombies[0].ParentPID != 1 {
+		t.Errorf("parent = %d, want 1", got.Zombies[0].ParentPID)
+	}
+	if _, ok := got.Parents[1]; !ok || len(got.Parents) != 1 {
+		t.Errorf("parents = %v, want 1 only", got.Parents)
+	}
+}
+
+func TestScanReadsTheTracerUntilItLetsGo(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(10, 1), dead(11, 10))
+	n.change(11, func(i *Identity) { i.TracerPID = 99 })
+	s := New(n)
+	for range 2 {
+		if got := mustScan(t, s, noon); got.Traced != 1 || len(got.Zombies) != 0 || len(got.Parents) != 0 {
+			t.Errorf("result = %+v, want one traced and no zombie", got)
+		}
+	}
+	n.change(11, func(i *Identity) { i.TracerPID = 0 })
+	if got := mustScan(t, s, noon); got.Traced != 0 || len(got.Zombies) != 1 {
+		t.Errorf("result = %+v, want one zombie", got)
+	}
+}
+
+func TestScanDropsAParentThatIsNotOneProcess(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*node){
+		"when its PID went to another process meanwhile": func(n *node) { n.readAs[10] = []uint64{10, 11} },
+		"when it ended before its identity was read":     func(n *node) { n.failing[10] = errGone },
+		"when it ended after its identity was read":      func(n *node) { n.readAs[10] = []uint64{10, 0} },
+		"when it ended before it was read":               func(n *node) { n.readAs[10] = []uint64{0} },
+		"when its identity cannot be read":               func(n *node) { n.failing[10] = errBroken },
+	}
+	for name, happen := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(live(10, 1), dead(11, 10))
+			happen(n)
+			got := mustScan(t, New(n), noon)
+			if len(got.Parents) != 0 || len(got.Zombies) != 1 {
+				t.Errorf("result = %+v, want the zombie without a parent", got)
+			}
+		})
+	}
+}
+
+func TestScanReadsAFailingParentOncePerLook(t *testing.T) {
+	t.Parallel()
+	n := newNode(dead(11, 10), dead(12, 10), dead(13, 0))
+	if got := mustScan(t, New(n), noon); len(got.Zombies) != 3 {
+		t.Errorf("zombies = %v", pids(got.Zombies))
+	}
+	if diff := cmp.Diff([]int{10}, n.processRead); diff != "" {
+		t.Errorf("processes read (-want +got):\n%s", diff)
+	}
+}
+
+func TestScanCounts(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		happen                           func(*node)
+		zombies, unreadable, liveLeaders int
+		namespacesHidden                 bool
+	}{
+		"a zombie that vanishes while it is read nowhere": {happen: func(n *node) { n.failing[11] = errGone }},
+		"a zombie that cannot be read as unreadable":      {happen: func(n *node) { n.failing[11] = errBroken }, unreadable: 1},
+		"unreadable ones of the list and of its own": {
+			happen:     func(n *node) { n.failing[11] = errBroken; n.unreadable = 2 },
+			unreadable: 3,
+		},
+		"a gone leader with live threads as no zombie": {
+			happen: func(n *node) {
+				p := dead(11, 10)
+				p.Threads = 2
+				n.add(p)
+			},
+			liveLeaders: 1,
+		},
+		"a zombie whose namespace is hidden as one": {
+			happen:  func(n *node) { n.change(11, func(i *Identity) { i.Namespace = 0 }) },
+			zombies: 1, namespacesHidden: true,
+		},
+		"the dead state X as no zombie": {
+			happen: func(n *node) {
+				p := dead(11, 10)
+				p.State = "X"
+				n.add(p)
+			},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(live(10, 1), dead(11, 10))
+			tc.happen(n)
+			got := mustScan(t, New(n), noon)
+			if len(got.Zombies) != tc.zombies || got.Unreadable != tc.unreadable || got.LiveLeaders != tc.liveLeaders ||
+				got.NamespacesHidden != tc.namespacesHidden {
+				t.Errorf("result = %+v", got)
+			}
+		})
+	}
+}
+
+func TestScanFails(t *testing.T) {
+	t.Parallel()
+	n := newNode(live(10, 1), dead(11, 10))
+	s := New(n)
+	first := mustScan(t, s, noon)
+	n.listErr = errBroken
+	if _, err := s.Scan(noon); !errors.Is(err, errBroken) {
+		t.Errorf("error without a list = %v", err)
+	}
+	n.listErr, n.clocksErr = nil, errBroken
+	if _, err := s.Scan(noon); !errors.Is(err, errBroken) {
+		t.Errorf("error without clocks = %v", err)
+	}
+	n.clocksErr = nil
+	n.diedAgo[11] = time.Hour // must not be asked again
+	if diff := cmp.Diff(first, mustScan(t, s, noon)); diff != "" {
+		t.Errorf("a failed look changed what is known (-before +after):\n%s", diff)
+	}
+}
