@@ -1,0 +1,169 @@
+// Command zombie-controller is the part of zombie-operator that runs once in a cluster.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/cmd/internal/cli"
+	"github.com/zombie-operator/zombie-operator/controllers/agentpods"
+	"github.com/zombie-operator/zombie-operator/controllers/report"
+)
+
+const (
+	leaseName = "zombie-controller.zombie-operator.io"
+
+	// A reconcile costs one read, and rarely one write more. At 50 a second, 5,000 reports are judged within two
+	// minutes of a start, and the API server does not notice.
+	clientQPS   = 50
+	clientBurst = 100
+
+	// shutdownTimeout is below the 30 s that a pod gets to end, so that the lease is still released.
+	shutdownTimeout = 20 * time.Second
+	// readyTimeout is below the 1 s after which a kubelet gives up a probe.
+	readyTimeout = 500 * time.Millisecond
+)
+
+func main() {
+	parse := func(stdout io.Writer) (options, error) { return parseFlags(os.Args[1:], os.Getenv, stdout) }
+	os.Exit(cli.Main("zombie-controller", parse, serve))
+}
+
+// serve works until its context ends or it cannot go on.
+func serve(ctx context.Context, o options) error {
+	logger := logr.FromSlogHandler(cli.SetUpLogging(os.Stderr, o.logLevel).Handler())
+	mgr, err := newManager(o, logger)
+	if err != nil {
+		return err
+	}
+	agentPods, err := agentpods.NewCache(ctx, mgr, o.agentNamespace, o.agentSelector)
+	if err != nil {
+		return err
+	}
+	// While the agent of a node is not ready, each report of the node asks again within DeleteStaleAfter.
+	agents := agentpods.NewView(clock.RealClock{}, agentPods, o.agentNamespace, 2*o.reports.DeleteStaleAfter)
+	reports := report.New(clock.RealClock{}, mgr.GetClient(), mgr.GetAPIReader(), agents, o.reports)
+	if err := reports.SetupWithManager(ctx, mgr, agentPods); err != nil {
+		return err
+	}
+	logger.Info("Starting controller", "version", cli.Version(), "agentNamespace", o.agentNamespace,
+		"agentSelector", o.agentSelector.String(), "leaderElect", o.leaderElect)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running controllers: %w", err)
+	}
+	logger.Info("Stopped controller")
+	return nil
+}
+
+func newManager(o options, logger logr.Logger) (manager.Manager, error) {
+	cfg, err := config.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster, neither in a pod nor by KUBECONFIG: %w", err)
+	}
+	cfg = limited(cfg)
+	mapper, err := newMapper(cfg)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := manager.New(cfg, managerOptions(o, logger, mapper))
+	if err != nil {
+		return nil, fmt.Errorf("creating the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the liveness check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("caches", synced(mgr.GetCache())); err != nil {
+		return nil, fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return mgr, nil
+}
+
+func limited(cfg *rest.Config) *rest.Config {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.Burst = clientQPS, clientBurst
+	return cfg
+}
+
+// newMapper is made before the manager, which fails without the CRDs too, and not as clearly.
+func newMapper(cfg *rest.Config) (meta.RESTMapper, error) {
+	httpClient, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("creating the HTTP client: %w", err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(cfg, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("creating the mapper of kinds: %w", err)
+	}
+	return mapper, requireCRDs(mapper)
+}
+
+func managerOptions(o options, logger logr.Logger, mapper meta.RESTMapper) manager.Options {
+	scheme := apiruntime.NewScheme()
+	for _, add := range []func(*apiruntime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(fmt.Sprintf("registering kinds: %v", err)) // two kinds of one name: a bug, and no input leads to it
+		}
+	}
+	timeout := shutdownTimeout
+	return manager.Options{
+		Scheme:         scheme,
+		Logger:         logger,
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
+		Cache:          cache.Options{ByObject: report.Cached()},
+		// A pod read through the cache by mistake would bring every pod of the cluster into memory, whole.
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Pod{}}}},
+		Metrics:                       metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:        o.healthAddr,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionNamespace:       o.leaderElectionNamespace,
+		LeaderElectionID:              leaseName,
+		LeaderElectionReleaseOnCancel: true, // safe because the process ends as soon as the manager does
+		GracefulShutdownTimeout:       &timeout,
+	}
+}
+
+// requireCRDs says what is missing and how to mend it.
+func requireCRDs(mapper meta.RESTMapper) error {
+	_, err := mapper.RESTMapping(v1alpha1.GroupVersion.WithKind("ZombieReport").GroupKind(), v1alpha1.GroupVersion.Version)
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("the CRD zombiereports.%s with version %s is not in the cluster: install it with the chart "+
+			"(helm upgrade --install, crds.enabled=true) or with kubectl apply -f config/crd/bases: %w",
+			v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, err)
+	}
+	if err != nil {
+		return fmt.Errorf("asking the API server for the kind ZombieReport: %w", err)
+	}
+	return nil
+}
+
+// synced is ready once the caches that every replica keeps are full, be it the leader or not.
+func synced(c cache.Cache) healthz.Checker {
+	return func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), readyTimeout)
+		defer cancel()
+		if !c.WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet: see the log for what the API server refuses")
+		}
+		return nil
+	}
+}
