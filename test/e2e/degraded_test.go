@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// lacking runs an agent beside the installed one that lacks something, and waits until it says so. It must go on scanning,
+// must say whether it is ready, and must not write a report that its lack would make wrong.
+func lacking(t *testing.T, name string, ready bool, says string, change func(*corev1.PodSpec)) {
+	t.Helper()
+	installed := agentPod(t, "")
+	p := pod(operatorNamespace, name)
+	p.Spec = *installed.Spec.DeepCopy()
+	p.Spec.Affinity, p.Spec.TerminationGracePeriodSeconds = nil, new(int64(1))
+	change(&p.Spec)
+	create(t, p)
+	began := time.Now()
+	eventually(t, time.Minute, func(context.Context) string {
+		log, err := output(kubectl, "logs", "-n", operatorNamespace, name)
+		if err != nil {
+			return err.Error()
+		}
+		if !strings.Contains(log, says) {
+			return fmt.Sprintf("the agent does not say %q:\n%s", says, log)
+		}
+		return ""
+	})
+	// Four looks later it still scans: liveness fails after three without one.
+	waitSince(t, began.Add(5*scanInterval))
+	if body, err := probe(name, "livez"); err != nil {
+		t.Errorf("the agent stopped scanning: %v %s", err, body)
+	}
+	body, err := probe(name, "readyz")
+	if (err == nil) != ready {
+		t.Errorf("readiness is %q, error %v; want ready: %t", body, err, ready)
+	}
+	for _, w := range auditedWrites(t, began) {
+		if w.namespace == leaksNamespace {
+			t.Errorf("a report was written meanwhile: %+v", w)
+		}
+	}
+}
+
+func probe(pod, path string) (string, error) {
+	return output(kubectl, "get", "--raw", "/api/v1/namespaces/"+operatorNamespace+"/pods/"+pod+":8081/proxy/"+path)
+}
+
+// lackingAgents runs them all at once, in a minute in which nothing needs to be written of the lasting leaks.
+func lackingAgents(t *testing.T) {
+	waitBetweenEdges(t, 8*scanInterval)
+	for _, c := range []struct {
+		name   string
+		ready  bool
+		says   string
+		change func(*corev1.PodSpec)
+	}{
+		{"without-socket", false, "set --cri-socket (chart value agent.criSocket)", func(spec *corev1.PodSpec) {
+			args := spec.Containers[0].Args
+			for i := range args {
+				if strings.HasPrefix(args[i], "--cri-socket=") {
+					args[i] = "--cri-socket=/run/elsewhere/runtime.sock"
+				}
+			}
+		}},
+		{"without-hostpid", false, "set hostPID: true in its pod", func(spec *corev1.PodSpec) { spec.HostPID = false }},
+		{"without-capability", true, "give the agent the capability SYS_PTRACE", func(spec *corev1.PodSpec) {
+			spec.Containers[0].SecurityContext.Capabilities.Add = nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			lacking(t, c.name, c.ready, c.says, c.change)
+		})
+	}
+}

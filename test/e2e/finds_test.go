@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// leak is a pod that leaks, and what must be reported of it.
+type leak struct {
+	pod   *corev1.Pod
+	wants []want
+	// since is when the last of its zombies was in place.
+	since time.Time
+	total int32
+}
+
+// leakCase makes a pod that leaks and tells what must be reported of it.
+type leakCase struct {
+	name string
+	make func(t *testing.T, namespace string) leak
+}
+
+var leakCases = []leakCase{
+	{"PID 1 does not reap", pid1Leak},
+	{"a middle process leaks under a PID 1 that reaps", middleLeak},
+	{"two containers of one pod leak", twoContainers},
+	{"two containers leak in a shared PID namespace", sharedNamespace},
+	{"orphans of exec'd commands pass to sleep", execdOrphans},
+	{"a Go program starts and does not wait", startNoWait},
+	{"a handler missed its signals", missedSignals},
+}
+
+// leaksNamespace holds the leaks that last through all phases.
+const leaksNamespace = "finds"
+
+// findsLeaks makes every leak and checks its report. The parents that must not be reported run beside them.
+func findsLeaks(t *testing.T) []leak {
+	ns := namespace(t, leaksNamespace)
+	for _, name := range []string{"sentinel", "search"} {
+		create(t, fromManifest(t, ns, name))
+	}
+	leaks := make([]leak, len(leakCases))
+	for i, c := range leakCases {
+		if !t.Run("making: "+c.name, func(s *testing.T) { leaks[i] = c.make(t, ns) }) {
+			t.FailNow()
+		}
+	}
+	for i, c := range leakCases {
+		t.Run(c.name, func(t *testing.T) {
+			l := leaks[i]
+			report := waitReport(t, l.pod, l.total, time.Minute+firstAge)
+			checkReport(t, report, l.pod, l.wants...)
+			// A second for the time stamp, which has no fractions, and one for the request.
+			latest := l.since.Add(firstAge + 2*scanInterval + 2*time.Second)
+			if created := report.CreationTimestamp.Time; created.After(latest) {
+				t.Errorf("report was created %s after the zombies were %s old, want within two scans of %s",
+					created.Sub(l.since.Add(firstAge)), firstAge, scanInterval)
+			}
+		})
+	}
+	return leaks
+}
+
+// oneContainer makes a pod of one container and expects its zombies under the parent that it names itself.
+func oneContainer(t *testing.T, p *corev1.Pod, command string, cause v1alpha1.Cause) leak {
+	t.Helper()
+	create(t, p)
+	name := p.Spec.Containers[0].Name
+	truth := waitInPlace(t, p, name)
+	return leak{
+		pod: p, since: truth.at, total: truth.zombies,
+		wants: []want{{name, command, truth.zombies, truth.parentPID, cause}},
+	}
+}
+
+func pid1Leak(t *testing.T, namespace string) leak {
+	l := oneContainer(t, fromManifest(t, namespace, "repo-server"), "repo-server", v1alpha1.CausePID1DoesNotReap)
+	if w := l.wants[0]; w.parentPID != 1 || w.zombies != 20 {
+		t.Fatalf("the pod made %d zombies under PID %d, want 20 under 1", w.zombies, w.parentPID)
+	}
+	return l
+}
+
+func middleLeak(t *testing.T, namespace string) leak {
+	l := oneContainer(t, fromManifest(t, namespace, "builder"), "buildd", v1alpha1.CauseParentDoesNotWait)
+	if w := l.wants[0]; w.parentPID == 1 || w.zombies != 15 {
+		t.Fatalf("the pod made %d zombies under PID %d, want 15 under another than 1", w.zombies, w.parentPID)
+	}
+	return l
+}
+
+func startNoWait(t *testing.T, namespace string) leak {
+	return oneContainer(t, fromManifest(t, namespace, "invoicer"), "invoicer", v1alpha1.CausePID1DoesNotReap)
+}
+
+func missedSignals(t *testing.T, namespace string) leak {
+	return oneContainer(t, fromManifest(t, namespace, "webhook"), "webhook", v1alpha1.CausePID1DoesNotReap)
+}
+
+func twoContainers(t *testing.T, namespace string) leak {
+	p := pod(namespace, "two-containers",
+		container("web", "/leaks/never-waits", "never-waits", "-count=7"),
+		container("worker", "/leaks/start-no-wait", "start-no-wait", "-count=4"))
+	return bothLeak(t, p, v1alpha1.CausePID1DoesNotReap)
+}
+
+func sharedNamespace(t *testing.T, namespace string) leak {
+	p := pod(namespace, "shared",
+		container("web", "/leaks/start-no-wait", "start-no-wait", "-count=6"),
+		container("worker", "/leaks/start-no-wait", "start-no-wait", "-count=3"))
+	p.Spec.ShareProcessNamespace = new(true)
+	l := bothLeak(t, p, v1alpha1.CauseParentDoesNotWait)
+	for _, w := range l.wants {
+		if w.parentPID == 1 {
+			t.Fatalf("container %s is PID 1: the namespace is not shared", w.container)
+		}
+	}
+	return l
+}
+
+func bothLeak(t *testing.T, p *corev1.Pod, cause v1alpha1.Cause) leak {
+	t.Helper()
+	create(t, p)
+	l := leak{pod: p}
+	for _, c := range p.Spec.Containers {
+		truth := waitInPlace(t, p, c.Name)
+		l.wants = append(l.wants, want{c.Name, c.Command[1], truth.zombies, truth.parentPID, cause})
+		l.total += truth.zombies
+		if truth.at.After(l.since) {
+			l.since = truth.at
+		}
+	}
+	return l
+}
+
+func execdOrphans(t *testing.T, namespace string) leak {
+	p := pod(namespace, "terminal", container("shell", "/leaks/sleep", "sleep"))
+	create(t, p)
+	waitInPlace(t, p, "shell")
+	const orphans = 3
+	if _, err := output(kubectl, "exec", "-n", namespace, p.Name, "--", "/leaks/orphan", "orphan", "-count=3"); err != nil {
+		t.Fatal(err)
+	}
+	return leak{
+		pod: p, since: time.Now(), total: orphans,
+		wants: []want{{"shell", "sleep", orphans, 1, v1alpha1.CausePID1DoesNotReap}},
+	}
+}

@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// eventually waits until a condition holds; until then the condition says what is missing.
+func eventually(t *testing.T, timeout time.Duration, condition func(context.Context) (missing string)) {
+	t.Helper()
+	missing := "the condition was never asked"
+	err := wait.PollUntilContextTimeout(t.Context(), 500*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		missing = condition(ctx)
+		return missing == "", nil
+	})
+	if err != nil {
+		t.Fatalf("after %s still: %s", timeout, missing)
+	}
+}
+
+// namespace makes a namespace for one test.
+func namespace(t *testing.T, name string) string {
+	t.Helper()
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	return name
+}
+
+// create makes an object, in place of one that an earlier run left, and removes it after the test.
+func create(t *testing.T, object client.Object) {
+	t.Helper()
+	if err := api.Create(t.Context(), object); err != nil {
+		t.Fatalf("creating %T %s: %v", object, object.GetName(), err)
+	}
+	t.Cleanup(func() {
+		if err := client.IgnoreNotFound(api.Delete(context.Background(), object, client.GracePeriodSeconds(1))); err != nil {
+			t.Errorf("deleting %T %s: %v", object, object.GetName(), err)
+		}
+	})
+}
+
+// container makes a container that runs a tree of hack/leaks.
+func container(name string, command ...string) corev1.Container {
+	return corev1.Container{Name: name, Image: leaksImage, ImagePullPolicy: corev1.PullNever, Command: command}
+}
+
+func pod(namespace, name string, containers ...corev1.Container) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": name}},
+		Spec:       corev1.PodSpec{Containers: containers, TerminationGracePeriodSeconds: new(int64(1))},
+	}
+}
+
+// fromManifest makes one of the pods of hack/leaks, as the demo shows them, in another namespace.
+func fromManifest(t *testing.T, namespace, name string) *corev1.Pod {
+	t.Helper()
+	raw, err := os.ReadFile(repository + "/hack/leaks/manifests/" + name + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p corev1.Pod
+	if err := yaml.Unmarshal(raw, &p); err != nil {
+		t.Fatal(err)
+	}
+	p.Namespace = namespace
+	return &p
+}
+
+// ready is what a tree of hack/leaks prints when its zombies are in place.
+var ready = regexp.MustCompile(`^(\S+) ready: (\d+) .* under pid (\d+)$`)
+
+// inPlace is the truth about a container that leaks, by its own word.
+type inPlace struct {
+	at        time.Time
+	zombies   int32
+	parentPID int32
+}
+
+// waitInPlace waits until a container of hack/leaks says that its zombies are in place.
+func waitInPlace(t *testing.T, p *corev1.Pod, container string) inPlace {
+	t.Helper()
+	var truth inPlace
+	eventually(t, time.Minute, func(context.Context) string {
+		log, err := output(kubectl, "logs", "--timestamps", "-n", p.Namespace, p.Name, "-c", container)
+		if err != nil {
+			return err.Error()
+		}
+		for line := range strings.Lines(log) {
+			if m := ready.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+				truth = inPlace{at: parseTime(t, m[1]), zombies: parseInt(t, m[2]), parentPID: parseInt(t, m[3])}
+				return ""
+			}
+		}
+		return fmt.Sprintf("no ready line in the log of %s/%s:\n%s", p.Name, container, log)
+	})
+	return truth
+}
+
+func parseTime(t *testing.T, s string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func parseInt(t *testing.T, s string) int32 {
+	t.Helper()
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int32(n)
+}

@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// getReport reads the report of a pod; nil when there is none. uid is the pod's UID as the runtime knows it.
+func getReport(ctx context.Context, namespace, podName string, uid types.UID) (*v1alpha1.ZombieReport, error) {
+	var list v1alpha1.ZombieReportList
+	if err := api.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{"spec.podName": podName, "spec.podUID": string(uid)}); err != nil {
+		return nil, fmt.Errorf("listing reports of pod %s: %w", podName, err)
+	}
+	switch len(list.Items) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &list.Items[0], nil
+	}
+	return nil, fmt.Errorf("pod %s has %d reports", podName, len(list.Items))
+}
+
+// waitReport waits for a report of the pod with this many zombies.
+func waitReport(t *testing.T, p *corev1.Pod, zombies int32, timeout time.Duration) *v1alpha1.ZombieReport {
+	t.Helper()
+	var report *v1alpha1.ZombieReport
+	eventually(t, timeout, func(ctx context.Context) string {
+		var err error
+		report, err = getReport(ctx, p.Namespace, p.Name, p.UID)
+		switch {
+		case err != nil:
+			return err.Error()
+		case report == nil:
+			return fmt.Sprintf("no report of pod %s/%s", p.Namespace, p.Name)
+		case report.Status.Observed == nil:
+			return fmt.Sprintf("the report of pod %s says nothing", p.Name)
+		case report.Status.Observed.Zombies != zombies:
+			return fmt.Sprintf("the report of pod %s says %d zombies, want %d", p.Name, report.Status.Observed.Zombies, zombies)
+		}
+		return ""
+	})
+	return report
+}
+
+// want is what a report must say of one container.
+type want struct {
+	container, command string
+	zombies, parentPID int32
+	cause              v1alpha1.Cause
+}
+
+// checkReport checks who is blamed for what.
+func checkReport(t *testing.T, report *v1alpha1.ZombieReport, p *corev1.Pod, wants ...want) {
+	t.Helper()
+	if report.Spec.PodName != p.Name || report.Spec.PodUID != string(p.UID) || report.Spec.NodeName != nodeName {
+		t.Errorf("report is about pod %s, UID %s, node %s; want %s, %s, %s",
+			report.Spec.PodName, report.Spec.PodUID, report.Spec.NodeName, p.Name, p.UID, nodeName)
+	}
+	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionLeaking) {
+		t.Errorf("conditions are %v; want Leaking=True", report.Status.Conditions)
+	}
+	if got := len(report.Status.Observed.Containers); got != len(wants) {
+		t.Fatalf("report tells of %d containers, want %d: %+v", got, len(wants), report.Status.Observed)
+	}
+	for _, w := range wants {
+		checkContainer(t, report, p, w)
+	}
+}
+
+func checkContainer(t *testing.T, report *v1alpha1.ZombieReport, p *corev1.Pod, w want) {
+	t.Helper()
+	for _, c := range report.Status.Observed.Containers {
+		if string(c.Name) != w.container {
+			continue
+		}
+		if len(c.Parents) != 1 || c.Parents[0].PID == nil {
+			t.Fatalf("container %s has parents %+v; want one, with a PID", c.Name, c.Parents)
+		}
+		parent := c.Parents[0]
+		got := want{string(c.Name), parent.Command, c.Zombies, *parent.PID, parent.Cause}
+		if got != w {
+			t.Errorf("report says %+v, want %+v", got, w)
+		}
+		if id := containerID(t, p, w.container); c.ContainerID != id {
+			t.Errorf("container %s has ID %s in the report, %s in the pod", c.Name, c.ContainerID, id)
+		}
+		if parent.Message == "" || parent.Fix == "" || c.Image != leaksImage {
+			t.Errorf("message %q, fix %q, image %q; want all three", parent.Message, parent.Fix, c.Image)
+		}
+		return
+	}
+	t.Errorf("report tells nothing of container %s: %+v", w.container, report.Status.Observed)
+}

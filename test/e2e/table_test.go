@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// tableFits looks at what users look at. The demo's pods have names of up to 11 characters.
+func tableFits(t *testing.T) {
+	ns := namespace(t, "table")
+	long := pod(ns, strings.Repeat("a", 40)+"-123456789", container("app", "/leaks/start-no-wait", "start-no-wait", "-count=2"))
+	create(t, long)
+	waitReport(t, long, waitInPlace(t, long, "app").zombies, 2*time.Minute)
+	table, err := output(kubectl, "get", "zombiereports", "-A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kubectl get zombiereports -A:\n%s", table)
+	checkWidth(t, table, 150)
+	demo, err := output(kubectl, "get", "zombiereports", "-n", leaksNamespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With -A the namespace stands in front; the demo's is "shop".
+	checkWidth(t, demo, 120-len("NAMESPACE   "))
+	for _, args := range [][]string{{"get", "zombiereports", "-A", "-o", "wide"}, {"describe", "zombiereport", "-n", ns, v1alpha1.ReportName(long.Name, string(long.UID))}} {
+		text, err := output(kubectl, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("kubectl %s:\n%s", strings.Join(args, " "), text)
+		if !strings.Contains(text, long.Name) || !strings.Contains(text, "start-no-wait") || !strings.Contains(text, nodeName) {
+			t.Errorf("kubectl %s does not tell pod, parent and node", strings.Join(args, " "))
+		}
+	}
+	for _, name := range []string{"zr", "zombies"} {
+		if text, err := output(kubectl, "get", name, "-A"); err != nil || !strings.Contains(text, "repo-server") {
+			t.Errorf("kubectl get %s -A does not list the reports: %v\n%s", name, err, text)
+		}
+	}
+}
+
+func checkWidth(t *testing.T, table string, most int) {
+	t.Helper()
+	for line := range strings.Lines(table) {
+		if line = strings.TrimRight(line, " \n"); len(line) > most {
+			t.Errorf("line of %d columns, want at most %d:\n%s", len(line), most, line)
+		}
+	}
+}
