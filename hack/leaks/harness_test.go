@@ -256,7 +256,7 @@ func (tr *tree) hostPID(pid int) int {
 		if err != nil {
 			tr.t.Fatal(err)
 		}
-		for _, host := range strings.Fields(string(list)) {
+		for host := range strings.FieldsSeq(string(list)) {
 			status, err := os.ReadFile(filepath.Join("/proc", host, "status"))
 			if err != nil {
 				continue
@@ -313,8 +313,7 @@ func (tr *tree) end() {
 		}
 	case <-time.After(patience):
 		_ = tr.init.Process.Kill()
-		<-done
-		tr.t.Errorf("still alive %s after SIGTERM", patience)
+		tr.t.Errorf("still alive %s after SIGTERM, then killed: %v", patience, <-done)
 	}
 }
 

@@ -26,8 +26,11 @@ func TestUpDown(t *testing.T) {
 	z.must("down", "--name", other)
 	before := look()
 	t.Cleanup(func() {
-		z.run("down", "--name", other)
-		z.run("down", "--name", name)
+		for _, cluster := range []string{other, name} {
+			if out, err := z.run("down", "--name", cluster); err != nil {
+				t.Errorf("taking %s down: %v\n%s", cluster, err, out)
+			}
+		}
 	})
 
 	z.must("up", "--name", name, "--nodes", "2")

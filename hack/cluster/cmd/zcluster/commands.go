@@ -78,7 +78,7 @@ func load(flags *flag.FlagSet) action {
 	name := nameFlag(flags)
 	return func(ctx context.Context, archives []string) error {
 		if len(archives) == 0 {
-			return errors.New("load needs image archives: zcluster load ARCHIVE...")
+			return errors.New("load needs image archives (zcluster load ARCHIVE...)")
 		}
 		c, err := cluster.Load(*name, newLog())
 		if err != nil {

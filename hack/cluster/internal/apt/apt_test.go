@@ -20,6 +20,7 @@ Conf libc6 (2.36-9+deb12u14 Debian:12.11/oldstable [amd64])
 `
 
 func TestParseSimulationListsEachPackageOnce(t *testing.T) {
+	t.Parallel()
 	want := []string{"gcc-12-base", "libc6", "libgpgme11", "libseccomp2", "buildah"}
 	if diff := cmp.Diff(want, parseSimulation(simulation)); diff != "" {
 		t.Error(diff)
@@ -27,6 +28,7 @@ func TestParseSimulationListsEachPackageOnce(t *testing.T) {
 }
 
 func TestOnlyLibrariesAreLoadedAtRunTime(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]bool{
 		"libgpgme11": true, "libseccomp2": true,
 		"libc6": false, "libc6-i386": false, "libperl5.36": false, "libfile-find-rule-perl": false, "adduser": false, "gnupg": false,
@@ -38,6 +40,7 @@ func TestOnlyLibrariesAreLoadedAtRunTime(t *testing.T) {
 }
 
 func TestConfigWritesNothingOutsideItsDirectory(t *testing.T) {
+	t.Parallel()
 	config := Apt{Dir: "/cache/apt"}.config()
 	for line := range strings.Lines(config) {
 		if strings.HasPrefix(line, "Dir::") && !strings.Contains(line, `"/cache/apt`) {

@@ -70,7 +70,7 @@ func (t Tree) V1() bool {
 func (t Tree) Create(path string) error {
 	for _, h := range t {
 		dir := h.Mount
-		for _, part := range strings.Split(path, "/") {
+		for part := range strings.SplitSeq(path, "/") {
 			if h.Unified && !t.V1() {
 				if err := delegate(dir); err != nil {
 					return err
@@ -94,7 +94,7 @@ func delegate(dir string) error {
 	if err != nil {
 		return fmt.Errorf("reading the controllers of a cgroup: %w", err)
 	}
-	for _, name := range strings.Fields(string(controllers)) {
+	for name := range strings.FieldsSeq(string(controllers)) {
 		err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+name), 0o644)
 		if errors.Is(err, syscall.EBUSY) {
 			return fmt.Errorf("delegating cgroup controllers: %s has processes of its own; move them to a child first: %w", dir, err)
@@ -164,7 +164,7 @@ func readPids(dir string, into map[int]bool) error {
 	if err != nil {
 		return fmt.Errorf("listing the processes of a cgroup: %w", err)
 	}
-	for _, field := range strings.Fields(string(data)) {
+	for field := range strings.FieldsSeq(string(data)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			return fmt.Errorf("listing the processes of a cgroup: %w", err)

@@ -19,6 +19,7 @@ const hybrid = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 `
 
 func TestParseFindsEveryHierarchy(t *testing.T) {
+	t.Parallel()
 	for sentence, tc := range map[string]struct {
 		mountinfo string
 		want      Tree
@@ -29,6 +30,7 @@ func TestParseFindsEveryHierarchy(t *testing.T) {
 		"broken lines": {"\n - \n1 2 3 - cgroup\nnonsense\n", nil},
 	} {
 		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
 			if diff := cmp.Diff(tc.want, parse(strings.NewReader(tc.mountinfo))); diff != "" {
 				t.Error(diff)
 			}
@@ -55,6 +57,7 @@ func fake(t *testing.T, dirs ...string) string {
 }
 
 func TestOnV2EveryParentDelegatesAndTheLeafDoesNot(t *testing.T) {
+	t.Parallel()
 	root := fake(t, "", "zombie-x", "zombie-x/node-1", "zombie-x/node-1/system")
 	if err := (Tree{{Mount: root, Unified: true}}).Create("zombie-x/node-1/system"); err != nil {
 		t.Fatal(err)
@@ -68,6 +71,7 @@ func TestOnV2EveryParentDelegatesAndTheLeafDoesNot(t *testing.T) {
 }
 
 func TestOnV1ANewCpusetIsFilledFromItsParent(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	for name, content := range map[string]string{"cpuset.cpus": "0-1", "cpuset.mems": "0"} {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
@@ -84,6 +88,7 @@ func TestOnV1ANewCpusetIsFilledFromItsParent(t *testing.T) {
 }
 
 func TestPidsComeFromTheWholeSubtree(t *testing.T) {
+	t.Parallel()
 	root := fake(t, "zombie-x", "zombie-x/a", "zombie-x/b/c", "zombie-other")
 	for dir, pids := range map[string]string{"zombie-x/a": "12\n7\n", "zombie-x/b/c": "7\n0\n", "zombie-other": "99\n"} {
 		if err := os.WriteFile(filepath.Join(root, dir, "cgroup.procs"), []byte(pids), 0o644); err != nil {
@@ -97,6 +102,7 @@ func TestPidsComeFromTheWholeSubtree(t *testing.T) {
 }
 
 func TestCgroupThatIsGoneIsEmpty(t *testing.T) {
+	t.Parallel()
 	tree := Tree{{Mount: t.TempDir()}}
 	if pids, err := tree.Pids("zombie-x"); err != nil || pids != nil {
 		t.Errorf("got %v and error %v", pids, err)

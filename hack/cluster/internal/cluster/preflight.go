@@ -30,7 +30,7 @@ var needed = []struct {
 // CheckRights refuses early what would fail in the middle.
 func CheckRights() error {
 	if os.Geteuid() != 0 {
-		return errors.New("checking rights: this makes namespaces and mounts and must run as root; try: sudo env PATH=\"$PATH\" ...")
+		return errors.New("checking rights: this makes namespaces and mounts and must run as root (with sudo: sudo env PATH=\"$PATH\" ...)")
 	}
 	caps, err := capabilities()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 )
 
 func TestSocketPathFitsTheKernelWithTheLongestName(t *testing.T) {
+	t.Parallel()
 	socket := StateOf(strings.Repeat("n", 20)).Node("node-4").Socket()
 	if len(socket) > 107 { // sun_path is 108 bytes with its end
 		t.Errorf("%s has %d characters, a unix socket may have 107", socket, len(socket))

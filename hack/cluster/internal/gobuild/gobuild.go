@@ -62,8 +62,11 @@ func (b *Builder) Fresh(p Program) (bool, error) {
 		return false, err
 	}
 	have, err := os.ReadFile(b.stamp(p))
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading what %s was built from: %w", p.Name, err)
 	}
 	_, err = os.Stat(filepath.Join(b.Bin, p.Name))
 	return err == nil && string(have) == want, nil
@@ -88,11 +91,11 @@ func (b *Builder) Build(ctx context.Context, p Program) error {
 			return err
 		}
 	}
-	print, err := b.fingerprint(p)
+	inputs, err := b.fingerprint(p)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(b.stamp(p), []byte(print), 0o644)
+	return os.WriteFile(b.stamp(p), []byte(inputs), 0o644)
 }
 
 func (b *Builder) compile(ctx context.Context, p Program, out string) error {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestItBuildsAgainOnlyWhenInputsChanged(t *testing.T) {
+	t.Parallel()
 	source, bin := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(source, "hello", "go.mod"), "module hello\n\ngo 1.26\n")
 	write(t, filepath.Join(source, "hello", "main.go"), "package main\n\nfunc main() {}\n")
@@ -28,6 +29,7 @@ func TestItBuildsAgainOnlyWhenInputsChanged(t *testing.T) {
 }
 
 func TestFailedBuildLeavesTheOldBinaryAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	source, bin := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(source, "hello", "go.mod"), "module hello\n\ngo 1.26\n")
 	write(t, filepath.Join(source, "hello", "main.go"), "package main\n\nfunc main() { nonsense }\n")

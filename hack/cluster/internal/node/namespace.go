@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -125,12 +126,7 @@ func rootIsNoMount() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, m := range mounts {
-		if m == "/" {
-			return false, nil
-		}
-	}
-	return true, nil
+	return !slices.Contains(mounts, "/"), nil
 }
 
 // enterRootCopy makes the root of a chroot a mount of its own.

@@ -7,6 +7,7 @@ import (
 )
 
 func TestEveryAddressIsItsOwn(t *testing.T) {
+	t.Parallel()
 	for nodes := 1; nodes <= MaxNodes; nodes++ {
 		seen := map[netip.Addr]string{}
 		for slot := range Slots {
@@ -34,6 +35,7 @@ func claim(t *testing.T, seen map[netip.Addr]string, a netip.Addr, who string) {
 }
 
 func TestPodRangesDoNotOverlap(t *testing.T) {
+	t.Parallel()
 	for nodes, wantPods := range map[int]int{1: 110, 2: 61, 3: 29, 4: 29} {
 		p, err := New("demo", 0, nodes)
 		if err != nil {
@@ -56,6 +58,7 @@ func TestPodRangesDoNotOverlap(t *testing.T) {
 }
 
 func TestNamesFitTheKernel(t *testing.T) {
+	t.Parallel()
 	longest := strings.Repeat("n", maxName)
 	p, err := New(longest, Slots-1, MaxNodes)
 	if err != nil {
@@ -67,6 +70,7 @@ func TestNamesFitTheKernel(t *testing.T) {
 }
 
 func TestWrongInputIsRefusedWithTheMend(t *testing.T) {
+	t.Parallel()
 	for sentence, tc := range map[string]struct {
 		name  string
 		nodes int
@@ -82,6 +86,7 @@ func TestWrongInputIsRefusedWithTheMend(t *testing.T) {
 		"a negative number of nodes": {"demo", -1, "--nodes takes 1 to 4"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
 			if _, err := New(tc.name, 0, tc.nodes); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got error %v, want one with %q", err, tc.want)
 			}

@@ -44,7 +44,7 @@ func Start(s Spec, pidDir string) (ID, error) {
 	if err := cmd.Start(); err != nil {
 		return ID{}, fmt.Errorf("starting %s: %w", s.Name, err)
 	}
-	go cmd.Wait() // reaps it if it dies while zcluster still runs; afterwards it belongs to PID 1
+	go func() { _ = cmd.Wait() }() // reaps it if it dies while zcluster still runs; afterwards it belongs to PID 1
 	id, err := identify(cmd.Process.Pid)
 	if err != nil {
 		return ID{}, fmt.Errorf("starting %s: it ended at once, see %s", s.Name, s.Log)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestStartTicksSurvivesHostileNames(t *testing.T) {
+	t.Parallel()
 	const rest = " S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0"
 	for _, name := range []string{"sleep", "a b", "x) R 1 (", "new\nline", "\xff\xfe", ""} {
 		got, err := startTicks([]byte("7 (" + name + ")" + rest))
@@ -18,6 +19,7 @@ func TestStartTicksSurvivesHostileNames(t *testing.T) {
 }
 
 func TestStartTicksRefusesWhatIsNoLivingProcess(t *testing.T) {
+	t.Parallel()
 	for _, stat := range []string{"", "7 (x", "7 (x) S 1", "7 (x) Z 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0"} {
 		if _, err := startTicks([]byte(stat)); err == nil {
 			t.Errorf("stat %q was accepted", stat)
@@ -26,6 +28,7 @@ func TestStartTicksRefusesWhatIsNoLivingProcess(t *testing.T) {
 }
 
 func TestProcessIsFoundAgainAndKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	id, err := Start(Spec{Name: "sleep", Path: lookPath(t, "sleep"), Args: []string{"60"}, Log: filepath.Join(dir, "log")}, dir)
 	if err != nil {
@@ -44,11 +47,8 @@ func TestProcessIsFoundAgainAndKilled(t *testing.T) {
 }
 
 func TestAnotherProcessWithThePidIsLeftAlone(t *testing.T) {
-	cmd := exec.Command(lookPath(t, "sleep"), "60")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	t.Parallel()
+	cmd := startSleep(t)
 	mine, err := identify(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
@@ -66,16 +66,13 @@ func TestAnotherProcessWithThePidIsLeftAlone(t *testing.T) {
 }
 
 func TestZombieIsNotAlive(t *testing.T) {
-	cmd := exec.Command(lookPath(t, "sleep"), "60")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()
+	t.Parallel()
+	cmd := startSleep(t)
 	id, err := identify(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := id.Kill(10 * time.Second); err != nil { // nobody waits for it, so it stays a zombie
+	if err := id.Kill(10 * time.Second); err != nil { // nobody waits for it until the test ends, so it stays a zombie
 		t.Fatal(err)
 	}
 	if id.Alive() {
@@ -84,6 +81,7 @@ func TestZombieIsNotAlive(t *testing.T) {
 }
 
 func TestMissingPidFileIsNoProcess(t *testing.T) {
+	t.Parallel()
 	id, err := Load(t.TempDir(), "nothing")
 	if err != nil || id.Alive() {
 		t.Errorf("got %v alive %t, error %v", id, id.Alive(), err)
@@ -91,6 +89,22 @@ func TestMissingPidFileIsNoProcess(t *testing.T) {
 	if err := id.Kill(time.Second); err != nil {
 		t.Error(err)
 	}
+}
+
+// startSleep runs a child that stays until the test ends, and as a zombie if something else kills it.
+func startSleep(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(lookPath(t, "sleep"), "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // its error says no more than that it was killed
+	})
+	return cmd
 }
 
 func lookPath(t *testing.T, name string) string {

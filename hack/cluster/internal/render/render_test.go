@@ -37,6 +37,7 @@ func kubelet(t *testing.T, m Machine, pids int) map[string]any {
 }
 
 func TestKubeletStaysInItsOwnPlaces(t *testing.T) {
+	t.Parallel()
 	config := kubelet(t, Machine{}, 0)
 	for key, want := range map[string]any{
 		"address": "198.51.100.51", "cgroupRoot": "/zombie-demo/node-2", "cgroupDriver": "cgroupfs",
@@ -49,6 +50,7 @@ func TestKubeletStaysInItsOwnPlaces(t *testing.T) {
 }
 
 func TestPodPidsLimitIsSetOnlyWhenAskedFor(t *testing.T) {
+	t.Parallel()
 	if _, set := kubelet(t, Machine{}, 0)["podPidsLimit"]; set {
 		t.Error("podPidsLimit is set although nobody asked")
 	}
@@ -58,6 +60,7 @@ func TestPodPidsLimitIsSetOnlyWhenAskedFor(t *testing.T) {
 }
 
 func TestWithoutTheCapabilityNobodyLowersOOMScores(t *testing.T) {
+	t.Parallel()
 	_, state, _ := demo(t)
 	for can, want := range map[bool]string{true: "restrict_oom_score_adj = false", false: "restrict_oom_score_adj = true"} {
 		if got := Containerd(state.Node("node-1"), Machine{CanLowerOOMScore: can}); !strings.Contains(got, want) {
@@ -70,6 +73,7 @@ func TestWithoutTheCapabilityNobodyLowersOOMScores(t *testing.T) {
 }
 
 func TestOverlayIsNotStackedOnOverlay(t *testing.T) {
+	t.Parallel()
 	_, state, _ := demo(t)
 	for overlay, want := range map[bool]string{true: `snapshotter = "native"`, false: `snapshotter = "overlayfs"`} {
 		if got := Containerd(state.Node("node-1"), Machine{OverlayRoot: overlay}); !strings.Contains(got, want) {
@@ -79,6 +83,7 @@ func TestOverlayIsNotStackedOnOverlay(t *testing.T) {
 }
 
 func TestAPIServerAnswersAtTheServiceAddress(t *testing.T) {
+	t.Parallel()
 	p, state, certs := demo(t)
 	args := APIServer(p, state, certs)
 	for _, want := range []string{"--secure-port=443", "--bind-address=0.0.0.0", "--advertise-address=198.51.100.50",
@@ -91,6 +96,7 @@ func TestAPIServerAnswersAtTheServiceAddress(t *testing.T) {
 }
 
 func TestCNIUsesTheNodesOwnRange(t *testing.T) {
+	t.Parallel()
 	p, _, _ := demo(t)
 	for _, n := range p.Nodes {
 		text, err := CNI(p, n)
