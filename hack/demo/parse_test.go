@@ -1,0 +1,144 @@
+//go:build linux
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestParseExports(t *testing.T) {
+	t.Parallel()
+	const kubeconfig = "export KUBECONFIG='/var/lib/zombie-cluster/demo/kubeconfig'\n"
+	exports, err := parseExports(kubeconfig + "export KUBEBUILDER_ASSETS='/root/a cache/v1'\nexport PATH='/root/a cache/v1':\"$PATH\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exports["KUBECONFIG"] != "/var/lib/zombie-cluster/demo/kubeconfig" || exports["KUBEBUILDER_ASSETS"] != "/root/a cache/v1" || len(exports) != 2 {
+		t.Errorf("got %q", exports)
+	}
+	for _, text := range []string{"", kubeconfig, kubeconfig + "export KUBEBUILDER_ASSETS='\n"} {
+		if exports, err := parseExports(text); err == nil {
+			t.Errorf("%q is read as %q, want an error", text, exports)
+		}
+	}
+}
+
+const podList = `{"apiVersion": "v1", "kind": "List", "items": [
+  {"metadata": {"name": "webhook"}, "status": {"phase": "Running", "containerStatuses": [
+    {"containerID": "containerd://aaa", "imageID": "sha256:123", "ready": true}]}},
+  {"metadata": {"name": "starting"}, "status": {"phase": "Pending"}},
+  {"metadata": {"name": "unready"}, "status": {"phase": "Running", "containerStatuses": [
+    {"containerID": "containerd://bbb", "imageID": "sha256:123", "ready": false}]}},
+  {"metadata": {"name": "ending", "deletionTimestamp": "2026-11-21T18:59:41Z"}, "status": {"phase": "Running", "containerStatuses": [
+    {"containerID": "containerd://ccc", "imageID": "sha256:456", "ready": true}]}}]}`
+
+func TestParsePods(t *testing.T) {
+	t.Parallel()
+	pods, err := parsePods(podList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pods) != 4 {
+		t.Errorf("got %d pods, want 4", len(pods))
+	}
+	for name, want := range map[string]struct {
+		running, other bool
+		containerID    string
+	}{
+		"webhook":     {running: true, containerID: "aaa"},
+		"starting":    {},
+		"unready":     {containerID: "bbb"},
+		"ending":      {other: true, containerID: "ccc"},
+		"not in list": {},
+	} {
+		p := pods[name]
+		if p.running() != want.running || p.runsOther("123") != want.other || p.containerID() != want.containerID {
+			t.Errorf("%s: running %t, of another image %t, container %q; want %+v", name, p.running(), p.runsOther("123"), p.containerID(), want)
+		}
+	}
+	if _, err := parsePods("error: not JSON"); err == nil {
+		t.Error("text that is not JSON is read, want an error")
+	}
+}
+
+func TestParseReports(t *testing.T) {
+	t.Parallel()
+	reports, err := parseReports(`{"items": [
+	  {"metadata": {"name": "builder-e09fbe14"}, "spec": {"podName": "builder"}, "status": {"observed": {"zombies": 15, "containers": [
+	    {"name": "builder", "parents": [{"pid": 14, "command": "buildd", "zombies": 15, "cause": "ParentDoesNotWait"}]}]}}},
+	  {"metadata": {"name": "healed-c4d316e6"}, "spec": {"podName": "healed"}, "status": {"observed": {"zombies": 0}}},
+	  {"metadata": {"name": "new-c4d316e6"}, "spec": {"podName": "new"}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(reports) != 3 || reports["builder"].Metadata.Name != "builder-e09fbe14" {
+		t.Errorf("got %+v", reports)
+	}
+	if line, ok := summarize(reports["builder"]); !ok || line != "15 held by buildd, PID 14 in its container: ParentDoesNotWait" {
+		t.Errorf("got %q, %t", line, ok)
+	}
+	for _, pod := range []string{"healed", "new", "not in list"} {
+		if line, ok := summarize(reports[pod]); ok {
+			t.Errorf("%s: got %q, want nothing to tell", pod, line)
+		}
+	}
+}
+
+func TestParseImageID(t *testing.T) {
+	t.Parallel()
+	archive := func(manifest string) *bytes.Buffer {
+		var b bytes.Buffer
+		files := tar.NewWriter(&b)
+		for _, file := range []struct{ name, text string }{{"0a1b.tar", "a layer"}, {"manifest.json", manifest}} {
+			if err := files.WriteHeader(&tar.Header{Name: file.name, Mode: 0o644, Size: int64(len(file.text))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := files.Write([]byte(file.text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := files.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return &b
+	}
+	if id, err := parseImageID(archive(`[{"Config": "78c297d1.json", "RepoTags": ["localhost/zombie-operator:dev"]}]`)); err != nil || id != "78c297d1" {
+		t.Errorf("got %q, %v", id, err)
+	}
+	for _, manifest := range []string{"", "[]", "[{}]", "{"} {
+		if id, err := parseImageID(archive(manifest)); err == nil {
+			t.Errorf("%q is read as %q, want an error", manifest, id)
+		}
+	}
+	if id, err := parseImageID(strings.NewReader("")); err == nil {
+		t.Errorf("an empty archive is read as %q, want an error", id)
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"one\ntwo\n":              "one\ntwo",
+		"one\ntwo\nthree\nfour\n": "(2 lines left out)\nthree\nfour",
+	} {
+		if got := lastLines(text, 2); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestCutDescription(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ text, want string }{
+		"only what was seen": {"Name: a\nSpec:\n  Pod: a\nStatus:\n  Conditions:\n  Observed:\n    Zombies:  1\nEvents:  <none>\n", "  Observed:\n    Zombies:  1\n"},
+		"spec without it":    {"Name: a\nSpec:\n  Pod: a\nEvents:  <none>\n", "Spec:\n  Pod: a\n"},
+		"something else":     {"Name: a\n", "Name: a\n"},
+	} {
+		if got := cutDescription(test.text); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
