@@ -23,19 +23,31 @@ import (
 // write applies the observation, and creates the report first when it is not there. That a pod has no zombies is
 // worth no new report: the controller deleted the one that was.
 func (p *Publisher) write(ctx context.Context, pod Pod, m memory, now time.Time) error {
+	if !m.stored {
+		return p.create(ctx, pod, m, now)
+	}
 	err := p.applyStatus(ctx, pod, m, now)
 	if apierrors.IsNotFound(err) {
 		if pod.Observed.Zombies == 0 {
 			return nil
 		}
-		if err = p.applySpec(ctx, pod); err == nil {
-			err = p.applyStatus(ctx, pod, m, now)
-		}
+		return p.create(ctx, pod, m, now)
 	}
-	if err != nil {
-		return fmt.Errorf("writing report of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	return wrap(err, pod)
+}
+
+func (p *Publisher) create(ctx context.Context, pod Pod, m memory, now time.Time) error {
+	if err := p.applySpec(ctx, pod); err != nil {
+		return wrap(err, pod)
 	}
-	return nil
+	return wrap(p.applyStatus(ctx, pod, m, now), pod)
+}
+
+func wrap(err error, pod Pod) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("writing report of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 }
 
 func (p *Publisher) applySpec(ctx context.Context, pod Pod) error {
@@ -72,6 +84,9 @@ func applied(observed v1alpha1.Observed) (*v1alpha1ac.ObservedApplyConfiguration
 	return &out, nil
 }
 
+// reportGeneration is the metadata.generation of every report: its spec cannot change.
+const reportGeneration = 1
+
 func leaking(observed v1alpha1.Observed, m memory, now time.Time) *metav1ac.ConditionApplyConfiguration {
 	status, reason, message := metav1.ConditionFalse, v1alpha1.ReasonNoZombies, "No zombie is left."
 	if observed.Zombies > 0 {
@@ -83,5 +98,6 @@ func leaking(observed v1alpha1.Observed, m memory, now time.Time) *metav1ac.Cond
 		WithStatus(status).
 		WithReason(reason).
 		WithMessage(message).
+		WithObservedGeneration(reportGeneration).
 		WithLastTransitionTime(metav1.NewTime(m.transition(observed, now)))
 }

@@ -18,6 +18,8 @@ const CompareInterval = 10 * time.Minute
 type memory struct {
 	// comparedAt is when the stored report was last read; zero means never.
 	comparedAt time.Time
+	// stored says that there was a report then, or that the agent wrote one since.
+	stored bool
 	// reported is what the stored report says; nil when there is none or it says nothing.
 	reported *v1alpha1.Observed
 	// leakingChangedAt is when the stored condition Leaking got its present status; zero when there is none.

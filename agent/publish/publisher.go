@@ -107,7 +107,7 @@ func (p *Publisher) one(ctx context.Context, pod Pod, now time.Time, spare bool)
 			return usedSpare, err
 		}
 		m.leakingChangedAt = m.transition(pod.Observed, now)
-		m.reported, m.writtenAt = &pod.Observed, now
+		m.stored, m.reported, m.writtenAt = true, &pod.Observed, now
 		p.log.Info("Reported", "namespace", pod.Namespace, "pod", pod.Name, "zombies", pod.Observed.Zombies)
 	}
 	p.states[key(pod)] = m
@@ -121,7 +121,7 @@ func (p *Publisher) compare(ctx context.Context, pod Pod, m memory, now time.Tim
 	if err != nil && !apierrors.IsNotFound(err) {
 		return m, fmt.Errorf("reading report of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	m.comparedAt, m.reported = now, report.Status.Observed
+	m.comparedAt, m.stored, m.reported = now, err == nil, report.Status.Observed
 	if c := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionLeaking); c != nil {
 		m.leakingChangedAt = c.LastTransitionTime.Time
 	}

@@ -15,6 +15,10 @@ const requireEnv = "REQUIRE_E2E"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// These tests wait for a node, not for a CPU.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	if why := impossible(); why != "" {
 		fmt.Printf("e2e: left out: %s\n", why)
 		if os.Getenv(requireEnv) == "1" {

@@ -1,0 +1,195 @@
+package publish
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+// observed is an observation of a number of zombies, the oldest dead since an hour before noon.
+func observed(zombies int32) v1alpha1.Observed {
+	if zombies == 0 {
+		return v1alpha1.Observed{}
+	}
+	oldest := metav1.NewTime(noon.Add(-time.Hour))
+	return v1alpha1.Observed{
+		Zombies:          zombies,
+		OldestZombieTime: &oldest,
+		Containers: []v1alpha1.ContainerObservation{{
+			Name: "app", ContainerID: "aaaa", Zombies: zombies,
+			Ages: []v1alpha1.AgeCount{{MinAgeSeconds: 30, Zombies: zombies}},
+			Parents: []v1alpha1.Parent{{
+				PID: new(int32(1)), StartTicks: 7, Command: "app", Zombies: zombies, OldestZombieTime: oldest,
+				Cause: v1alpha1.CausePID1DoesNotReap,
+			}},
+		}},
+	}
+}
+
+func reported(zombies int32) *v1alpha1.Observed { return new(observed(zombies)) }
+
+var plans = map[string]struct {
+	memory memory
+	pod    Pod
+	spare  bool
+	want   step
+}{
+	"a leaking pod that was never compared is compared at once": {
+		pod: Pod{Observed: observed(5)}, want: compare,
+	},
+	"a pod whose report knows ages that the kernel does not tell is compared at once": {
+		pod: Pod{AgesUntold: true}, want: compare,
+	},
+	"a quiet pod that was never compared waits": {
+		want: nothing,
+	},
+	"a quiet pod that was never compared takes the spare read": {
+		spare: true, want: compare,
+	},
+	"a quiet pod that was compared and has no report needs none": {
+		memory: memory{comparedAt: noon}, spare: true, want: nothing,
+	},
+	"a leaking pod without a report gets one": {
+		memory: memory{comparedAt: noon}, pod: Pod{Observed: observed(5)}, want: write,
+	},
+	"a report that says what was seen is left alone": {
+		memory: memory{comparedAt: noon, reported: reported(5)}, pod: Pod{Observed: observed(6)}, spare: true, want: nothing,
+	},
+	"a report that says something else is written": {
+		memory: memory{comparedAt: noon, reported: reported(5)}, pod: Pod{Observed: observed(10)}, want: write,
+	},
+	"a report of a pod that healed is written": {
+		memory: memory{comparedAt: noon, reported: reported(5)}, want: write,
+	},
+	"a report of a pod that stays healed is left alone, however old": {
+		memory: memory{comparedAt: noon.Add(-24 * time.Hour), reported: reported(0)}, spare: true, want: nothing,
+	},
+	"a report of a healed pod that leaks again is written": {
+		memory: memory{comparedAt: noon, reported: reported(0)}, pod: Pod{Observed: observed(1)}, want: write,
+	},
+	"a report is not written twice within the interval": {
+		memory: memory{comparedAt: noon, reported: reported(5), writtenAt: noon.Add(1 - RewriteInterval)},
+		pod:    Pod{Observed: observed(10)}, want: nothing,
+	},
+	"a report is written again after the interval": {
+		memory: memory{comparedAt: noon, reported: reported(5), writtenAt: noon.Add(-RewriteInterval)},
+		pod:    Pod{Observed: observed(10)}, want: write,
+	},
+	"the report of a leaking pod is compared again with a spare read": {
+		memory: memory{comparedAt: noon.Add(-CompareInterval), reported: reported(5)},
+		pod:    Pod{Observed: observed(5)}, spare: true, want: compare,
+	},
+	"the report of a leaking pod is not compared again too soon": {
+		memory: memory{comparedAt: noon.Add(1 - CompareInterval), reported: reported(5)},
+		pod:    Pod{Observed: observed(5)}, spare: true, want: nothing,
+	},
+	"the report of a leaking pod is not compared again without a spare read": {
+		memory: memory{comparedAt: noon.Add(-CompareInterval), reported: reported(5)},
+		pod:    Pod{Observed: observed(5)}, want: nothing,
+	},
+	"a change does not wait for a spare read": {
+		memory: memory{comparedAt: noon.Add(-CompareInterval), reported: reported(5)},
+		pod:    Pod{Observed: observed(10)}, want: write,
+	},
+	"a pod that could not be looked into whole is left alone": {
+		memory: memory{comparedAt: noon, reported: reported(5)}, pod: Pod{Incomplete: true}, spare: true, want: nothing,
+	},
+	"a pod that could not be looked into whole is not even compared": {
+		pod: Pod{Incomplete: true, Observed: observed(5), AgesUntold: true}, spare: true, want: nothing,
+	},
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	for name, tc := range plans {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := plan(tc.memory, tc.pod, noon, tc.spare); got != tc.want {
+				t.Errorf("plan() = %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+// every calls back with every combination of what a plan depends on.
+func every(try func(m memory, pod Pod, spare bool)) {
+	yesNo := []bool{false, true}
+	for _, comparedAt := range []time.Time{{}, noon.Add(-CompareInterval), noon} {
+		for _, report := range []*v1alpha1.Observed{nil, reported(0), reported(5), reported(50)} {
+			for _, writtenAt := range []time.Time{{}, noon.Add(-RewriteInterval), noon.Add(-time.Second)} {
+				for _, seen := range []int32{0, 5, 6, 50} {
+					for _, untold := range yesNo {
+						for _, incomplete := range yesNo {
+							for _, spare := range yesNo {
+								try(memory{comparedAt: comparedAt, reported: report, writtenAt: writtenAt},
+									Pod{Observed: observed(seen), AgesUntold: untold, Incomplete: incomplete}, spare)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestPlanKeepsItsPromisesInEveryCase(t *testing.T) {
+	t.Parallel()
+	seen := map[step]int{}
+	every(func(m memory, pod Pod, spare bool) {
+		next, leaking := plan(m, pod, noon, spare), pod.Observed.Zombies > 0
+		seen[next]++
+		steps := map[int32]int{0: 0, 5: 1, 6: 1, 50: 2}
+		known := !m.comparedAt.IsZero()
+		says := m.reported != nil && steps[m.reported.Zombies] == steps[pod.Observed.Zombies]
+		for promise, kept := range map[string]bool{
+			"nothing is read or written of what was not looked into whole": !pod.Incomplete || next == nothing,
+			"nothing is written before the stored report is known":         next != write || known,
+			"nothing is written within the interval":                       next != write || noon.Sub(m.writtenAt) >= RewriteInterval,
+			"nothing is written that the report says":                      next != write || !says,
+			"no report is made for a pod without zombies":                  next != write || m.reported != nil || leaking,
+			"what differs is written": next == write || pod.Incomplete || !known || noon.Sub(m.writtenAt) < RewriteInterval ||
+				says || (m.reported == nil && !leaking) || (next == compare && spare),
+			"a known report is read again only with a spare read": next != compare || !known || spare,
+			"a report that matters is read at once":               known || pod.Incomplete || !(leaking || pod.AgesUntold) || next == compare,
+		} {
+			if !kept {
+				t.Errorf("%s, but plan(%+v, %+v, spare %t) = %d", promise, m, pod, spare, next)
+			}
+		}
+	})
+	if len(seen) != 3 {
+		t.Errorf("steps seen = %v, want all three", seen)
+	}
+}
+
+func TestTransition(t *testing.T) {
+	t.Parallel()
+	since, oldest := noon.Add(-10*time.Hour), noon.Add(-time.Hour)
+	tests := map[string]struct {
+		memory memory
+		seen   int32
+		want   time.Time
+	}{
+		"a leak began when the oldest of its zombies died":           {memory{}, 5, oldest},
+		"a leak that goes on keeps when it began":                    {memory{reported: reported(5), leakingChangedAt: since}, 50, since},
+		"a leak that ended did so now":                               {memory{reported: reported(5), leakingChangedAt: since}, 0, noon},
+		"a pod that stays healed keeps when it healed":               {memory{reported: reported(0), leakingChangedAt: since}, 0, since},
+		"a leak that came back began anew":                           {memory{reported: reported(0), leakingChangedAt: since}, 5, oldest},
+		"a report that was deleted tells nothing of the leak":        {memory{leakingChangedAt: since}, 5, oldest},
+		"a report without the condition tells nothing of the leak":   {memory{reported: reported(5)}, 5, oldest},
+		"a pod without zombies and without a condition is so by now": {memory{reported: reported(0)}, 0, noon},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.memory.transition(observed(tc.seen), noon); !got.Equal(tc.want) {
+				t.Errorf("transition() = %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
