@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -31,7 +32,10 @@ type Agent struct {
 
 	scanner *scan.Scanner
 	tracker *sighting.Tracker
-	looks   int
+	// firstLook is when the agent first looked.
+	firstLook time.Time
+	// homes are the containers of the zombies of the last look.
+	homes map[scan.Key]string
 	elsewhere
 }
 
@@ -42,8 +46,8 @@ type elsewhere struct{ host, unknown, liveLeaders, traced, unreadable int }
 // and then the newest look is reported, not each one in between.
 func (a *Agent) Run(ctx context.Context) {
 	a.scanner, a.tracker = scan.New(a.Proc), sighting.NewTracker()
-	a.checkHostPID()
-	looks := make(chan []publish.Pod, 1)
+	a.checkRights()
+	looks := make(chan publish.Look, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -52,12 +56,12 @@ func (a *Agent) Run(ctx context.Context) {
 	ticker := time.NewTicker(a.Interval)
 	defer ticker.Stop()
 	for {
-		if pods, ok := a.look(ctx); ok {
+		if look, ok := a.look(ctx); ok {
 			select {
 			case <-looks: // not taken yet, and out of date now
 			default:
 			}
-			looks <- pods
+			looks <- look
 		}
 		select {
 		case <-ctx.Done():
@@ -73,38 +77,43 @@ var (
 	errNoPtrace   = errors.New("PID namespaces cannot be read: give the agent the capability SYS_PTRACE; until then a zombie is attributed by its parent's cgroup alone")
 )
 
-// checkHostPID finds out once whether the agent sees the node's processes: in a PID namespace of its own it, or the
-// pause process of its pod, is PID 1.
-func (a *Agent) checkHostPID() {
-	if os.Getpid() != 1 {
-		return
+// checkRights finds out once what the agent may see. In a PID namespace of its own it is PID 1.
+func (a *Agent) checkRights() {
+	var hidden error
+	if os.Getpid() == 1 {
+		hidden = errNotHostPID
 	}
-	a.Health.Set(health.PartHostPID, errNotHostPID)
-	a.Log.Error("Scanning goes on, but sees no pod", "err", errNotHostPID)
+	a.note(health.PartHostPID, hidden)
+	if _, err := a.Proc.PIDNamespace(1); errors.Is(err, fs.ErrPermission) {
+		a.Log.Warn("Scanning goes on with what is left", "err", errNoPtrace)
+	}
 }
 
-// look takes one look at the node. It returns the pods and what was seen in them, or false when nothing can be said yet.
-func (a *Agent) look(ctx context.Context) ([]publish.Pod, bool) {
-	a.note(health.PartRuntime, a.Inventory.Refresh(ctx))
+// look takes one look at the node. It returns false when nothing can be said yet.
+func (a *Agent) look(ctx context.Context) (publish.Look, bool) {
+	err := a.Inventory.Refresh(ctx)
+	if ctx.Err() != nil {
+		return publish.Look{}, false // told to stop: nothing is wrong
+	}
+	a.note(health.PartRuntime, err)
 	// The time of the look is that of the scan: a slow runtime must neither make zombies older than they are nor let two
 	// scans back to back pass for two that are apart.
 	now := time.Now()
 	result, err := a.scanner.Scan(now)
 	a.note(health.PartScan, err)
 	if err != nil {
-		return nil, false
+		return publish.Look{}, false
 	}
 	a.Health.Scanned()
-	a.looks++
-	if result.NamespacesHidden && a.looks == 1 {
-		a.Log.Warn("Scanning goes on with what is left", "err", errNoPtrace)
+	if a.firstLook.IsZero() {
+		a.firstLook = now
 	}
-	zombies := a.attributed(result, a.tracker.Look(result))
-	// After one look no zombie was seen twice: that none is counted says nothing yet.
-	if a.looks < 2 {
-		return nil, false
+	zombies, unsure := a.attributed(result, a.tracker.Look(result))
+	// Before a zombie can have been seen twice, that none is counted says nothing.
+	if now.Sub(a.firstLook) < sighting.MinApart {
+		return publish.Look{}, false
 	}
-	return a.pods(zombies, now), true
+	return publish.Look{At: now, Pods: a.pods(zombies, unsure, now)}, true
 }
 
 // located is a zombie of a container, with its living parent.
@@ -114,11 +123,14 @@ type located struct {
 	parentPID int
 }
 
-// attributed sorts zombies by their container and counts those that have none.
-func (a *Agent) attributed(result scan.Result, stayed []sighting.Zombie) map[string][]located {
+// attributed sorts zombies by their container and counts those that have none. A zombie that had a container at the last
+// look and cannot be attributed now, because its parent is just dying, say, makes that container unsure: it must
+// not be reported to have fewer.
+func (a *Agent) attributed(result scan.Result, stayed []sighting.Zombie) (zombies map[string][]located, unsure map[string]bool) {
 	table := attribute.NewTable(a.hostNamespace(), facts(a.Inventory.Containers()))
 	counts := elsewhere{liveLeaders: result.LiveLeaders, traced: result.Traced, unreadable: result.Unreadable}
-	zombies := map[string][]located{}
+	zombies, unsure = map[string][]located{}, map[string]bool{}
+	homes := make(map[scan.Key]string, len(stayed))
 	for _, z := range stayed {
 		var parent *scan.Parent
 		if p, ok := result.Parents[z.ParentPID]; ok {
@@ -130,17 +142,22 @@ func (a *Agent) attributed(result scan.Result, stayed []sighting.Zombie) map[str
 			counts.host++
 		case attribute.Unknown:
 			counts.unknown++
+			if home, ok := a.homes[z.Key]; ok {
+				homes[z.Key], unsure[home] = home, true
+			}
 		case attribute.InContainer, attribute.ParentOutside:
+			homes[z.Key] = verdict.ContainerID
 			zombies[verdict.ContainerID] = append(zombies[verdict.ContainerID],
 				located{Zombie: z, parent: *parent, parentPID: verdict.ParentPID})
 		}
 	}
+	a.homes = homes
 	if counts != a.elsewhere {
 		a.elsewhere = counts
 		a.Log.Info("Zombies that are in no report", "ofTheHost", counts.host, "unattributed", counts.unknown,
 			"traced", counts.traced, "leadersWithLiveThreads", counts.liveLeaders, "unreadable", counts.unreadable)
 	}
-	return zombies
+	return zombies, unsure
 }
 
 func (a *Agent) hostNamespace() uint64 {
@@ -160,10 +177,13 @@ func facts(containers []inventory.Container) []attribute.Container {
 }
 
 // pods joins what was seen with the pods of the node; a pod without zombies is there too.
-func (a *Agent) pods(zombies map[string][]located, now time.Time) []publish.Pod {
+func (a *Agent) pods(zombies map[string][]located, unsure map[string]bool, now time.Time) []publish.Pod {
 	byPod := map[inventory.Pod][]observe.Container{}
-	untold := map[inventory.Pod]bool{}
+	untold, incomplete := map[inventory.Pod]bool{}, map[inventory.Pod]bool{}
 	for _, c := range a.Inventory.Containers() {
+		if unsure[c.ID] {
+			incomplete[c.Pod] = true
+		}
 		held := zombies[c.ID]
 		if slices.ContainsFunc(held, func(z located) bool { return z.DiedAt.IsZero() }) {
 			untold[c.Pod] = true
@@ -178,7 +198,7 @@ func (a *Agent) pods(zombies map[string][]located, now time.Time) []publish.Pod 
 			Name:       pod.Name,
 			UID:        pod.UID,
 			Observed:   observe.Pod(byPod[pod], now),
-			Incomplete: !complete,
+			Incomplete: !complete || incomplete[pod],
 			AgesUntold: untold[pod],
 		})
 	}
@@ -210,22 +230,13 @@ func observed(c inventory.Container, held []located) observe.Container {
 }
 
 // publish writes the newest look, again and again, until the context ends.
-func (a *Agent) publish(ctx context.Context, looks <-chan []publish.Pod) {
-	wasReady := true
+func (a *Agent) publish(ctx context.Context, looks <-chan publish.Look) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case pods := <-looks:
-			// While an agent is not ready, the controller may delete its reports.
-			if ready := a.Health.Ready() == nil; ready != wasReady {
-				wasReady = ready
-				a.Publisher.Forget()
-			}
-			err := a.Publisher.Publish(ctx, pods, time.Now())
-			if ctx.Err() == nil {
-				a.note(health.PartReports, err)
-			}
+		case look := <-looks:
+			a.note(health.PartReports, a.Publisher.Publish(ctx, look, time.Now()))
 		}
 	}
 }

@@ -41,10 +41,14 @@ type failure struct {
 // before what is reported cannot be relied on.
 const missedScans = 3
 
+// slowLook is how long one look may take beyond the interval: longer than all calls to a runtime that hangs, which are
+// given up after eight seconds.
+const slowLook = 15 * time.Second
+
 // New returns the health of an agent that scans at an interval. now is the clock.
 func New(interval time.Duration, now func() time.Time) *Health {
 	return &Health{now: now, interval: interval, lastScan: now(), failures: map[string]failure{
-		PartScan: {err: errNotYet},
+		PartScan: {err: errNotYet}, PartHostPID: {err: errNotYet}, PartRuntime: {err: errNotYet},
 	}}
 }
 
@@ -52,7 +56,7 @@ type notYet string
 
 func (n notYet) Error() string { return string(n) }
 
-const errNotYet = notYet("no scan was finished yet")
+const errNotYet = notYet("not tried yet")
 
 // Scanned says that a scan was finished.
 func (h *Health) Scanned() {
@@ -82,7 +86,7 @@ func (h *Health) Set(part string, err error) (changed bool) {
 func (h *Health) Live() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if quiet := h.now().Sub(h.lastScan); quiet > missedScans*h.interval {
+	if quiet := h.now().Sub(h.lastScan); quiet > max(missedScans*h.interval, h.interval+slowLook) {
 		return fmt.Errorf("no scan finished for %s: %w", quiet.Round(time.Second), errStuck)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -70,9 +71,8 @@ type Inventory struct {
 	pods map[Pod]int
 	// incomplete are the pods with a running container that is not known.
 	incomplete map[Pod]bool
-	refused    map[string]bool
-	// failing are the containers whose details could not be had the last time.
-	failing map[string]bool
+	// troubled are the containers whose details could not be had the last time.
+	troubled map[string]bool
 }
 
 // New returns an Inventory that knows nothing yet.
@@ -84,8 +84,7 @@ func New(runtime Runtime, kernel Kernel, log *slog.Logger) *Inventory {
 		containers: map[string]Container{},
 		pods:       map[Pod]int{},
 		incomplete: map[Pod]bool{},
-		refused:    map[string]bool{},
-		failing:    map[string]bool{},
+		troubled:   map[string]bool{},
 	}
 }
 
@@ -102,26 +101,30 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refreshing containers: %w", err)
 	}
-	return i.learn(ctx, listed)
+	err = i.learn(ctx, listed)
+	if err != nil && len(i.containers) == 0 {
+		return fmt.Errorf("looking into any of %d containers (is the agent in the host's PID namespace, hostPID: true?): %w", len(listed), err)
+	}
+	return nil
 }
 
 // learnTimeout bounds the details of all new containers together: a runtime that lists a hundred containers but hangs on
 // the details of each must not stop the scans either. There is time for two that hang.
 const learnTimeout = 2 * callTimeout
 
-// learn asks for the details of containers that are new. One that does not answer is asked again next time, after the
-// others, so that those get their turn however many hang.
-func (i *Inventory) learn(ctx context.Context, listed []*runtimeapi.Container) error {
+// learn asks for the details of containers that are new. One of which they cannot be had is told in the log, keeps its pod
+// from being reported, and is asked again next time, after the others, so that those get their turn however many hang.
+// It returns the last such error.
+func (i *Inventory) learn(ctx context.Context, listed []*runtimeapi.Container) (last error) {
 	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
 	defer cancel()
-	var failed []error
-	refused, failing := map[string]bool{}, map[string]bool{}
+	troubled := map[string]bool{}
 	clear(i.incomplete)
 	for _, c := range i.unknown(listed) {
 		id := c.GetId()
 		if ctx.Err() != nil {
 			i.incomplete[podOf(c)] = true
-			refused[id], failing[id] = i.refused[id], i.failing[id]
+			troubled[id] = i.troubled[id]
 			continue
 		}
 		container, err := i.describe(ctx, c)
@@ -129,20 +132,18 @@ func (i *Inventory) learn(ctx context.Context, listed []*runtimeapi.Container) e
 			i.containers[id] = container
 			continue
 		}
+		last = err
 		i.incomplete[podOf(c)] = true
-		switch {
-		case errors.Is(err, errNotOurs):
-			refused[id] = true
-			if !i.refused[id] {
-				i.log.Warn("Leaving out a container", "container", id, "reason", err.Error())
-			}
-		case !kernel.IsVanished(err): // one that just ended will not be listed again
-			failing[id] = true
-			failed = append(failed, err)
+		if kernel.IsVanished(err) {
+			continue // it just ended and will not be listed again
+		}
+		troubled[id] = true
+		if !i.troubled[id] {
+			i.log.Warn("Leaving out a container and its pod", "container", id, "err", err)
 		}
 	}
-	i.refused, i.failing = refused, failing
-	return errors.Join(failed...)
+	i.troubled = troubled
+	return last
 }
 
 // unknown returns the containers that are new, those last whose details could not be had the last time.
@@ -151,7 +152,7 @@ func (i *Inventory) unknown(listed []*runtimeapi.Container) []*runtimeapi.Contai
 	for _, c := range listed {
 		switch _, known := i.containers[c.GetId()]; {
 		case known:
-		case i.failing[c.GetId()]:
+		case i.troubled[c.GetId()]:
 			last = append(last, c)
 		default:
 			first = append(first, c)
@@ -190,7 +191,7 @@ func (i *Inventory) describe(ctx context.Context, listed *runtimeapi.Container) 
 		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
 	}
 	cgroup := attribute.CgroupOf(id, identity.Cgroups)
-	if cgroup == "" {
+	if cgroup == "" && pid != os.Getpid() { // in a cgroup namespace of its own the agent's own path is "/"
 		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, errNotOurs)
 	}
 	return Container{
@@ -213,16 +214,25 @@ func image(status *runtimeapi.ContainerStatus) string {
 	return cmp.Or(status.GetImage().GetUserSpecifiedImage(), status.GetImage().GetImage())
 }
 
-// dropDead forgets containers whose first process is gone or became a zombie.
+// dropDead forgets containers whose first process is gone or became a zombie. Until the runtime lists containers again,
+// their pods may have a new one that is not known.
 func (i *Inventory) dropDead() {
 	maps.DeleteFunc(i.containers, func(_ string, c Container) bool {
-		process, err := i.kernel.Process(c.InitPID)
-		if err != nil {
-			return kernel.IsVanished(err)
+		if i.lives(c) {
+			return false
 		}
-		dead := process.State == kernel.StateZombie && process.Threads <= 1
-		return dead || process.StartTicks != c.initTicks
+		i.incomplete[c.Pod] = true
+		return true
 	})
+}
+
+func (i *Inventory) lives(c Container) bool {
+	process, err := i.kernel.Process(c.InitPID)
+	if err != nil {
+		return !kernel.IsVanished(err)
+	}
+	dead := process.State == kernel.StateZombie && process.Threads <= 1
+	return !dead && process.StartTicks == c.initTicks
 }
 
 // missingTwice is after how many answers without it a pod is gone: one may come from a runtime that is starting.

@@ -356,7 +356,9 @@ func TestRefreshLeavesOutAContainerAndSaysSoOnce(t *testing.T) {
 func TestRefreshSaysAgainThatItLeavesOutAContainerThatWasAway(t *testing.T) {
 	t.Parallel()
 	n := newNode()
-	n.add(n.addPod("web"), "bad", 66)
+	web := n.addPod("web")
+	n.add(web, "good", 10)
+	n.add(web, "bad", 66)
 	n.containers["bad"].Labels = nil
 	bad := n.containers["bad"]
 	i, log := newInventory(n)
@@ -370,40 +372,41 @@ func TestRefreshSaysAgainThatItLeavesOutAContainerThatWasAway(t *testing.T) {
 	}
 }
 
-func TestRefreshLearnsTheOthersWhenOneFails(t *testing.T) {
+// troubles are what keeps a container from being known for a while, and how often the log tells of it.
+var troubles = map[string]struct {
+	happen, mend func(*node)
+	logged       int
+}{
+	"its status": {
+		func(n *node) { n.statusErrs["bad"] = errBroken },
+		func(n *node) { delete(n.statusErrs, "bad") },
+		1,
+	},
+	"its first process": {
+		func(n *node) { n.processErrs[66] = errBroken },
+		func(n *node) { delete(n.processErrs, 66) },
+		1,
+	},
+	"its first process' identity": {
+		func(n *node) { n.identityErrs[66] = errBroken },
+		func(n *node) { delete(n.identityErrs, 66) },
+		1,
+	},
+	"its first process, which ended meanwhile": {
+		func(n *node) { n.processErrs[66] = errGone },
+		func(n *node) { delete(n.processErrs, 66) },
+		0,
+	},
+	"its first process, which ended a little later": {
+		func(n *node) { n.identityErrs[66] = errGone },
+		func(n *node) { delete(n.identityErrs, 66) },
+		0,
+	},
+}
+
+func TestRefreshLearnsTheOthersWhenItCannotRead(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct {
-		happen func(*node)
-		mend   func(*node)
-		failed bool
-	}{
-		"its status": {
-			func(n *node) { n.statusErrs["bad"] = errBroken },
-			func(n *node) { delete(n.statusErrs, "bad") },
-			true,
-		},
-		"its first process, read": {
-			func(n *node) { n.processErrs[66] = errBroken },
-			func(n *node) { delete(n.processErrs, 66) },
-			true,
-		},
-		"its first process' identity": {
-			func(n *node) { n.identityErrs[66] = errBroken },
-			func(n *node) { delete(n.identityErrs, 66) },
-			true,
-		},
-		"its first process by ending meanwhile": {
-			func(n *node) { n.processErrs[66] = errGone },
-			func(n *node) { delete(n.processErrs, 66) },
-			false,
-		},
-		"its first process by ending a little later": {
-			func(n *node) { n.identityErrs[66] = errGone },
-			func(n *node) { delete(n.identityErrs, 66) },
-			false,
-		},
-	}
-	for name, tc := range tests {
+	for name, tc := range troubles {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newNode()
@@ -412,12 +415,12 @@ func TestRefreshLearnsTheOthersWhenOneFails(t *testing.T) {
 			n.add(web, "good", 10)
 			tc.happen(n)
 			i, log := newInventory(n)
-			if err := i.Refresh(t.Context()); (err != nil) != tc.failed {
-				t.Errorf("error = %v, want one: %t", err, tc.failed)
-			}
-			wantIDs(t, i, "good")
-			if i.Pods()[web] {
-				t.Error("all of web is known, but one container is not")
+			for range 2 {
+				mustRefresh(t, i)
+				wantIDs(t, i, "good")
+				if i.Pods()[web] {
+					t.Error("all of web is known, but one container is not")
+				}
 			}
 			tc.mend(n)
 			mustRefresh(t, i)
@@ -425,9 +428,45 @@ func TestRefreshLearnsTheOthersWhenOneFails(t *testing.T) {
 			if !i.Pods()[web] {
 				t.Error("not all of web is known")
 			}
-			if log.Len() > 0 {
-				t.Errorf("log = %s, want none", log)
+			if got := strings.Count(log.String(), "\n"); got != tc.logged {
+				t.Errorf("logged %d lines, want %d:\n%s", got, tc.logged, log)
 			}
 		})
+	}
+}
+
+func TestRefreshFailsWhenNoContainerIsUsable(t *testing.T) {
+	t.Parallel()
+	n := newNode()
+	n.add(n.addPod("web"), "w1", 10)
+	n.end(10) // as it looks from a PID namespace of the agent's own
+	i, _ := newInventory(n)
+	if err := i.Refresh(t.Context()); !kernel.IsVanished(err) || !strings.Contains(err.Error(), "hostPID: true") {
+		t.Errorf("error = %v, want one that asks for hostPID", err)
+	}
+	empty, _ := newInventory(newNode())
+	mustRefresh(t, empty) // a node without pods is none of that
+}
+
+// While the runtime is away, a container that ended may have been started again.
+func TestRefreshDoesNotKnowAllOfAPodWhoseContainerEndedUnseen(t *testing.T) {
+	t.Parallel()
+	n := newNode()
+	web := n.addPod("web")
+	n.add(web, "w1", 10)
+	n.add(web, "w2", 20)
+	i, _ := newInventory(n)
+	mustRefresh(t, i)
+	n.end(10)
+	n.sandboxErr = errBroken
+	_ = i.Refresh(t.Context())
+	if complete, ok := i.Pods()[web]; complete || !ok {
+		t.Errorf("pods = %v, want web, and not all of it known", i.Pods())
+	}
+	n.sandboxErr = nil
+	n.remove("w1")
+	mustRefresh(t, i)
+	if !i.Pods()[web] {
+		t.Error("not all of web is known, but the runtime listed it")
 	}
 }

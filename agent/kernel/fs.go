@@ -101,7 +101,7 @@ func stat(p procfs.Proc) (process Process, err error) {
 		State:      s.State,
 		Threads:    s.NumThreads,
 		StartTicks: s.Starttime,
-		CPU:        int(s.Processor), //nolint:gosec // a CPU number is small
+		CPU:        int(s.Processor),
 		Command:    s.Comm,
 	}, nil
 }

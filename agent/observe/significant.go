@@ -6,20 +6,38 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
-// Differ says whether an observation differs enough from the reported one to be written. A write costs every reader
-// of the API server, so numbers matter only when they cross 1, 2, 5, 10, 20, 50 and so on.
-func Differ(reported, observed v1alpha1.Observed) bool {
-	return magnitude(reported.Zombies) != magnitude(observed.Zombies) ||
-		magnitude(reported.ContainersOmitted) != magnitude(observed.ContainersOmitted) ||
-		!slices.EqualFunc(byName(reported), byName(observed), sameContainer)
+// Difference is how an observation differs from the reported one.
+type Difference int
+
+const (
+	// Same: not enough to be worth a write.
+	Same Difference = iota
+	// OtherParents: only who is blamed, or for what, is another.
+	OtherParents
+	// OtherNumbers: counts, ages or containers are others.
+	OtherNumbers
+)
+
+// Compare says how an observation differs from the reported one. A write costs every reader of the API server, so numbers
+// matter only when they cross 1, 2, 5, 10, 20, 50 and so on.
+func Compare(reported, observed v1alpha1.Observed) Difference {
+	a, b := byName(reported), byName(observed)
+	switch {
+	case magnitude(reported.Zombies) != magnitude(observed.Zombies),
+		magnitude(reported.ContainersOmitted) != magnitude(observed.ContainersOmitted),
+		!slices.EqualFunc(a, b, sameNumbers):
+		return OtherNumbers
+	case !slices.EqualFunc(a, b, func(a, b v1alpha1.ContainerObservation) bool { return sameParents(a.Parents, b.Parents) }):
+		return OtherParents
+	}
+	return Same
 }
 
-func sameContainer(a, b v1alpha1.ContainerObservation) bool {
+func sameNumbers(a, b v1alpha1.ContainerObservation) bool {
 	return a.Name == b.Name && a.ContainerID == b.ContainerID &&
 		magnitude(a.Zombies) == magnitude(b.Zombies) &&
 		magnitude(a.ParentsOmitted) == magnitude(b.ParentsOmitted) &&
-		sameAges(a.Ages, b.Ages) &&
-		sameParents(a.Parents, b.Parents)
+		sameAges(a.Ages, b.Ages)
 }
 
 func sameAges(a, b []v1alpha1.AgeCount) bool {
@@ -36,10 +54,16 @@ type suspect struct {
 	cause      v1alpha1.Cause
 }
 
-// sameParents compares the parents without their order, which follows from counts that change all the time.
+// sameParents compares the parents without their order, which follows from counts that change all the time. Two that cannot
+// be told apart, such as two shims that started at once, make the comparison both ways necessary.
 func sameParents(a, b []v1alpha1.Parent) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(p v1alpha1.Parent) bool {
-		return !slices.ContainsFunc(b, func(q v1alpha1.Parent) bool { return suspectOf(p) == suspectOf(q) })
+	return len(a) == len(b) && among(a, b) && among(b, a)
+}
+
+// among says whether each of some parents is one of others.
+func among(some, others []v1alpha1.Parent) bool {
+	return !slices.ContainsFunc(some, func(p v1alpha1.Parent) bool {
+		return !slices.ContainsFunc(others, func(q v1alpha1.Parent) bool { return suspectOf(p) == suspectOf(q) })
 	})
 }
 

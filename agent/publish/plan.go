@@ -8,14 +8,21 @@ import (
 )
 
 // RewriteInterval is the least time between two writes of one report. A parent that reaps now and then makes its count
-// cross many steps in every cycle; it must not make a write of each.
-const RewriteInterval = 30 * time.Second
+// cross many steps in every cycle; it must not make a write of each. It is a little less than the default scan interval,
+// so that a write waits for the next look and not for the one after.
+const RewriteInterval = 25 * time.Second
+
+// ReblameInterval is the same where only the parents changed: one that renames itself all the time, or fifty that leak
+// alike and take turns among the five worst, must not be worth a write at every look.
+const ReblameInterval = 10 * time.Minute
 
 // CompareInterval is how often the report of a leaking pod is read again, in case somebody deleted it.
 const CompareInterval = 10 * time.Minute
 
 // memory is what the agent knows of the report of one pod.
 type memory struct {
+	// pod is the pod as it was last seen.
+	pod Pod
 	// comparedAt is when the stored report was last read; zero means never.
 	comparedAt time.Time
 	// stored says that there was a report then, or that the agent wrote one since.
@@ -72,13 +79,20 @@ func plan(m memory, pod Pod, now time.Time, spare bool) step {
 	if leaking && spare && now.Sub(m.comparedAt) >= CompareInterval {
 		return compare
 	}
-	if m.reported == nil && !leaking {
-		return nothing
+	if m.reported == nil && !m.stored && !leaking {
+		return nothing // and a report without an observation, left by an agent that stopped in between, is completed
 	}
-	if m.reported != nil && !observe.Differ(*m.reported, observed) {
-		return nothing
+	wait := RewriteInterval
+	if m.reported != nil {
+		switch observe.Compare(*m.reported, observed) {
+		case observe.Same:
+			return nothing
+		case observe.OtherParents:
+			wait = ReblameInterval
+		case observe.OtherNumbers:
+		}
 	}
-	if now.Sub(m.writtenAt) < RewriteInterval {
+	if now.Sub(m.writtenAt) < wait {
 		return nothing
 	}
 	return write

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,13 +19,20 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
+// Look is what one scan saw in the pods of the node.
+type Look struct {
+	// At is when the scan began.
+	At   time.Time
+	Pods []Pod
+}
+
 // Pod is a pod of the node and what was seen in it.
 type Pod struct {
 	Namespace string
 	Name      string
 	UID       string
 	Observed  v1alpha1.Observed
-	// Incomplete says that not all containers of the pod could be looked into: Observed must not be reported.
+	// Incomplete says that not all of the pod could be looked into: Observed must not be reported.
 	Incomplete bool
 	// AgesUntold says that the kernel does not tell when some of the pod's zombies died.
 	AgesUntold bool
@@ -50,28 +57,47 @@ func New(c client.Client, node string, m Memory, log *slog.Logger) *Publisher {
 	return &Publisher{client: c, node: node, memory: m, log: log, states: map[types.NamespacedName]memory{}}
 }
 
-// Forget drops all knowledge of stored reports: they are read again before anything is written.
-func (p *Publisher) Forget() { clear(p.states) }
-
-// Publish makes the reports say what was seen. One pod's failure does not keep the others from being reported;
-// what failed is tried again at the next call.
-func (p *Publisher) Publish(ctx context.Context, pods []Pod, now time.Time) error {
-	p.dropGone(pods)
-	spare := 1 // reads for pods that are not urgent; one a round keeps them unnoticeable
-	var failed []error
+// Publish makes the reports say what a look saw. What fails is tried again at the next call. One pod that cannot be
+// reported, say because its namespace is being deleted, is logged and does not keep the others from it. The error is
+// one that would hit every pod.
+func (p *Publisher) Publish(ctx context.Context, look Look, now time.Time) error {
+	pods := append(slices.Clone(look.Pods), p.leftBehind(look.Pods)...)
+	spare := p.longestUncompared(pods)
+	var failed error
+	worked := false
 	for _, pod := range worstFirst(pods) {
-		used, err := p.one(ctx, pod, now, spare > 0)
-		if used {
-			spare--
-		}
-		if err != nil {
-			failed = append(failed, err)
-		}
+		called, err := p.one(ctx, pod, look.At, now, key(pod) == spare)
 		if ctx.Err() != nil {
-			break
+			break // told to stop: whatever failed, nothing is wrong
+		}
+		switch {
+		case err == nil:
+			worked = worked || called
+		case isUnreachable(err):
+			return err // the others would wait as long, and be reported from a look that is old by then
+		case concernsOnePod(err):
+			p.log.Warn("One pod cannot be reported", "namespace", pod.Namespace, "pod", pod.Name, "err", err)
+		default:
+			failed = errors.Join(failed, err)
 		}
 	}
-	return errors.Join(failed...)
+	if worked && failed != nil {
+		p.log.Warn("Some pods cannot be reported", "err", failed)
+		return nil
+	}
+	return failed
+}
+
+// isUnreachable says that the API server did not answer.
+func isUnreachable(err error) bool {
+	var status apierrors.APIStatus
+	return !errors.As(err, &status)
+}
+
+// concernsOnePod says that the API server refused something about this pod's report only.
+func concernsOnePod(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsConflict(err) ||
+		apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 func worstFirst(pods []Pod) []Pod {
@@ -80,38 +106,70 @@ func worstFirst(pods []Pod) []Pod {
 	})
 }
 
-func (p *Publisher) dropGone(pods []Pod) {
+// longestUncompared chooses the one pod of a round whose report is read although nothing urges. One read a round keeps
+// the API server from noticing, and each pod gets its turn.
+func (p *Publisher) longestUncompared(pods []Pod) types.NamespacedName {
+	var chosen types.NamespacedName
+	var longest time.Time
+	for _, pod := range pods {
+		m := p.states[key(pod)]
+		quiet, compared := pod.Observed.Zombies == 0 && !pod.AgesUntold, !m.comparedAt.IsZero()
+		// A quiet pod needs it once; one that leaks is compared without it the first time.
+		if !pod.Incomplete && quiet != compared && (chosen.Name == "" || m.comparedAt.Before(longest)) {
+			chosen, longest = key(pod), m.comparedAt
+		}
+	}
+	return chosen
+}
+
+// leftBehind drops the memory of pods that are gone. Those of which zombies were reported are returned once more, without
+// any: the Pod object may stay, as that of a finished Job does, and its report must not tell of zombies for ever.
+func (p *Publisher) leftBehind(pods []Pod) []Pod {
 	here := map[types.NamespacedName]bool{}
 	for _, pod := range pods {
 		here[key(pod)] = true
 	}
-	maps.DeleteFunc(p.states, func(k types.NamespacedName, _ memory) bool { return !here[k] })
-}
-
-// one brings the report of one pod up to date. It tells whether it used the spare read.
-func (p *Publisher) one(ctx context.Context, pod Pod, now time.Time, spare bool) (usedSpare bool, err error) {
-	m := p.states[key(pod)]
-	next := plan(m, pod, now, spare)
-	if next == compare {
-		usedSpare = plan(m, pod, now, false) != compare
-		if m, err = p.compare(ctx, pod, m, now); err != nil {
-			return usedSpare, err
-		}
-		next = plan(m, pod, now, false)
-		if pod.AgesUntold {
-			next = nothing // the next look knows the ages that were just read
+	var left []Pod
+	for k, m := range p.states {
+		switch {
+		case here[k]:
+		case m.reported != nil && m.reported.Zombies > 0:
+			left = append(left, Pod{Namespace: m.pod.Namespace, Name: m.pod.Name, UID: m.pod.UID})
+		default:
+			delete(p.states, k)
 		}
 	}
+	return left
+}
+
+// one brings the report of one pod up to date. It tells whether it called the API server.
+func (p *Publisher) one(ctx context.Context, pod Pod, lookedAt, now time.Time, spare bool) (called bool, err error) {
+	m := p.states[key(pod)]
+	m.pod = pod
+	next := plan(m, pod, now, spare)
+	if next == compare {
+		called = true
+		if m, err = p.compare(ctx, pod, m, now); err != nil {
+			return called, err
+		}
+		next = plan(m, pod, now, false)
+	}
+	if pod.AgesUntold && !lookedAt.After(m.comparedAt) {
+		next = nothing // a look after the comparison knows the ages that were read in it
+	}
 	if next == write {
+		called = true
 		if err := p.write(ctx, pod, m, now); err != nil {
-			return usedSpare, err
+			m.comparedAt = time.Time{} // it is not known what is stored now
+			p.states[key(pod)] = m
+			return called, err
 		}
 		m.leakingChangedAt = m.transition(pod.Observed, now)
 		m.stored, m.reported, m.writtenAt = true, &pod.Observed, now
 		p.log.Info("Reported", "namespace", pod.Namespace, "pod", pod.Name, "zombies", pod.Observed.Zombies)
 	}
 	p.states[key(pod)] = m
-	return usedSpare, nil
+	return called, nil
 }
 
 // compare reads the stored report.
@@ -121,11 +179,13 @@ func (p *Publisher) compare(ctx context.Context, pod Pod, m memory, now time.Tim
 	if err != nil && !apierrors.IsNotFound(err) {
 		return m, fmt.Errorf("reading report of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
+	first := m.comparedAt.IsZero()
 	m.comparedAt, m.stored, m.reported = now, err == nil, report.Status.Observed
 	if c := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionLeaking); c != nil {
 		m.leakingChangedAt = c.LastTransitionTime.Time
 	}
-	if m.reported != nil && pod.AgesUntold {
+	// Only an earlier agent's report knows more than this agent.
+	if first && m.reported != nil && pod.AgesUntold {
 		p.memory.Remember(pod.UID, *m.reported)
 	}
 	return m, nil

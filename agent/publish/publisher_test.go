@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,7 +31,7 @@ func TestPublishCreatesTheReportOfALeak(t *testing.T) {
 	s := newServer(t)
 	p, log := newPublisher(s, memories{})
 	publishAt(t, p, noon, web(5))
-	s.want(t, "get web", "status web", "spec web", "status web")
+	s.want(t, "get web", "spec web", "status web")
 	report, _ := s.stored(t, web(5))
 	want := v1alpha1.ZombieReportSpec{PodName: "web", PodUID: "uid-web", NodeName: "node-1"}
 	if diff := cmp.Diff(want, report.Spec); diff != "" {
@@ -128,7 +132,7 @@ func TestPublishReadsOnePodARoundThatIsNotUrgent(t *testing.T) {
 	publishAt(t, p, later(4), quiet...)
 	s.want(t)
 	publishAt(t, p, later(5), append(quiet, called("x", 5), called("y", 7), called("z", 0))...)
-	s.want(t, "get y", "status y", "spec y", "status y", "get x", "status x", "spec x", "status x", "get z")
+	s.want(t, "get y", "spec y", "status y", "get x", "spec x", "status x", "get z")
 }
 
 func TestPublishReadsTheReportOfALeakAgainInCaseItWasDeleted(t *testing.T) {
@@ -141,7 +145,7 @@ func TestPublishReadsTheReportOfALeakAgainInCaseItWasDeleted(t *testing.T) {
 	publishAt(t, p, noon.Add(CompareInterval-1), web(5))
 	s.want(t)
 	publishAt(t, p, noon.Add(CompareInterval), web(5))
-	s.want(t, "get web", "status web", "spec web", "status web")
+	s.want(t, "get web", "spec web", "status web")
 	s.wantLeaking(t, web(5), 5, metav1.ConditionTrue, noon.Add(-time.Hour))
 }
 
@@ -175,6 +179,27 @@ func TestPublishMakesNoReportOfAPodThatHealed(t *testing.T) {
 	s.want(t, "status web", "spec web", "status web")
 }
 
+// The agent stopped between the two writes that make a report.
+func TestPublishCompletesAReportWithoutAnObservation(t *testing.T) {
+	t.Parallel()
+	for _, zombies := range []int32{5, 0} {
+		s := newServer(t)
+		first, _ := newPublisher(s, memories{})
+		s.failing["status web"] = errBroken
+		if err := first.Publish(t.Context(), Look{At: noon, Pods: []Pod{web(5)}}, noon); !errors.Is(err, errBroken) {
+			t.Fatalf("error = %v, want %v", err, errBroken)
+		}
+		s.want(t, "get web", "spec web", "status web")
+		delete(s.failing, "status web")
+		second, _ := newPublisher(s, memories{})
+		publishAt(t, second, later(1), web(zombies))
+		s.want(t, "get web", "status web")
+		if report, _ := s.stored(t, web(zombies)); report.Status.Observed == nil || report.Status.Observed.Zombies != zombies {
+			t.Errorf("observation = %+v, want %d zombies", report.Status.Observed, zombies)
+		}
+	}
+}
+
 func TestPublishWritesNoReportTwiceWithinTheInterval(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -187,23 +212,41 @@ func TestPublishWritesNoReportTwiceWithinTheInterval(t *testing.T) {
 	s.want(t, "status web")
 }
 
-func TestPublishForgets(t *testing.T) {
+func TestPublishTellsThatAPodThatIsGoneHasNoZombies(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	p, _ := newPublisher(s, memories{})
 	publishAt(t, p, noon, web(5))
 	s.calls = nil
-	p.Forget()
-	publishAt(t, p, later(1), web(5))
-	s.want(t, "get web")
+	publishAt(t, p, noon.Add(RewriteInterval-1)) // too soon: it is not forgotten meanwhile
+	s.want(t)
+	s.failing["status web"] = errBroken
+	if err := p.Publish(t.Context(), Look{At: later(1)}, later(1)); !errors.Is(err, errBroken) {
+		t.Errorf("error = %v, want %v", err, errBroken)
+	}
+	delete(s.failing, "status web")
+	s.calls = nil
+	publishAt(t, p, later(2))
+	s.want(t, "get web", "status web")
+	s.wantLeaking(t, web(0), 0, metav1.ConditionFalse, later(2))
+	publishAt(t, p, later(3))
+	s.want(t)
+	if len(p.states) != 0 {
+		t.Errorf("states = %v, want none", p.states)
+	}
 }
 
-func TestPublishForgetsAPodThatIsGone(t *testing.T) {
+func TestPublishTellsOfNoZombiesOnceMoreWhenAPodIsGone(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	p, _ := newPublisher(s, memories{})
 	publishAt(t, p, noon, web(5))
+	s.calls = nil
 	publishAt(t, p, later(1))
+	s.want(t, "status web")
+	s.wantLeaking(t, web(0), 0, metav1.ConditionFalse, later(1))
+	publishAt(t, p, later(2))
+	s.want(t)
 	if len(p.states) != 0 {
 		t.Errorf("states = %v, want none", p.states)
 	}
@@ -254,31 +297,107 @@ func TestPublishRemembersNothingOfAReportThatIsNotThere(t *testing.T) {
 	publishAt(t, p, noon, untold)
 	s.want(t, "get web")
 	publishAt(t, p, later(1), untold)
-	s.want(t, "status web", "spec web", "status web")
+	s.want(t, "spec web", "status web")
 	if len(remembered) > 0 {
 		t.Errorf("remembered %v, want nothing", remembered)
 	}
 }
 
-func TestPublishTriesAgainWhatFailedAndGoesOnWithTheOthers(t *testing.T) {
+var refusals = map[string]struct {
+	err error
+	// alone says whether the error is returned when no other pod could be reported.
+	alone bool
+}{
+	"an internal error": {apierrors.NewInternalError(errBroken), true},
+	"no right":          {apierrors.NewForbidden(schema.GroupResource{}, "bad", errBroken), true},
+	"a namespace that is being deleted": {&apierrors.StatusError{ErrStatus: metav1.Status{
+		Reason: metav1.StatusReasonForbidden, Code: 403,
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}},
+	}}, false},
+	"a report that is too large": {apierrors.NewRequestEntityTooLargeError("broken"), false},
+}
+
+func TestPublishTriesAgainWhatWasRefusedAndGoesOnWithTheOthers(t *testing.T) {
 	t.Parallel()
-	for _, failing := range []string{"get bad", "status bad", "spec bad"} {
-		t.Run(failing, func(t *testing.T) {
-			t.Parallel()
-			s := newServer(t)
-			p, _ := newPublisher(s, memories{})
-			s.failing[failing] = errBroken
-			bad, good := called("bad", 9), called("good", 5)
-			err := p.Publish(t.Context(), []Pod{bad, good}, noon)
-			if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "pod shop/bad") || strings.Contains(err.Error(), "good") {
-				t.Errorf("error = %v, want one that names bad only", err)
-			}
-			s.wantLeaking(t, good, 5, metav1.ConditionTrue, noon.Add(-time.Hour))
-			delete(s.failing, failing)
-			publishAt(t, p, noon.Add(time.Second), bad, good)
-			s.wantLeaking(t, bad, 9, metav1.ConditionTrue, noon.Add(-time.Hour))
-		})
+	for name, tc := range refusals {
+		for _, failing := range []string{"get bad", "status bad", "spec bad"} {
+			t.Run(name+" to "+failing, func(t *testing.T) {
+				t.Parallel()
+				s := newServer(t)
+				p, log := newPublisher(s, memories{})
+				s.failing[failing] = tc.err
+				bad, good := called("bad", 9), called("good", 5)
+				publishAt(t, p, noon, bad, good)
+				s.wantLeaking(t, good, 5, metav1.ConditionTrue, noon.Add(-time.Hour))
+				if !strings.Contains(log.String(), "bad") {
+					t.Errorf("log does not name the pod:\n%s", log)
+				}
+				alone, _ := newPublisher(s, memories{})
+				err := alone.Publish(t.Context(), Look{At: later(1), Pods: []Pod{bad}}, later(1))
+				if (err != nil) != tc.alone {
+					t.Errorf("alone: error = %v, want one: %t", err, tc.alone)
+				}
+				delete(s.failing, failing)
+				publishAt(t, p, later(2), bad, good)
+				s.wantLeaking(t, bad, 9, metav1.ConditionTrue, noon.Add(-time.Hour))
+			})
+		}
 	}
+}
+
+func TestPublishStopsARoundWhenTheServerDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p, _ := newPublisher(s, memories{})
+	s.failing["get a"] = errBroken
+	if err := p.Publish(t.Context(), Look{At: noon, Pods: []Pod{called("a", 9), called("b", 5)}}, noon); !errors.Is(err, errBroken) {
+		t.Errorf("error = %v, want %v", err, errBroken)
+	}
+	s.want(t, "get a")
+}
+
+func TestPublishReadsAReportAgainAfterAWriteOfWhichItIsNotKnownWhetherItWasStored(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p, _ := newPublisher(s, memories{})
+	publishAt(t, p, noon, web(5))
+	s.failing["status web"] = errBroken
+	_ = p.Publish(t.Context(), Look{At: later(1), Pods: []Pod{web(50)}}, later(1))
+	delete(s.failing, "status web")
+	s.calls = nil
+	publishAt(t, p, later(2), web(50))
+	s.want(t, "get web", "status web")
+}
+
+func TestPublishGivesEveryLeakItsTurnToBeReadAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p, _ := newPublisher(s, memories{})
+	leaks := []Pod{called("worst", 50), called("middle", 20), called("least", 5)}
+	publishAt(t, p, noon, leaks...)
+	s.calls = nil
+	for round := range leaks {
+		publishAt(t, p, noon.Add(CompareInterval+time.Duration(round)*time.Second), leaks...)
+	}
+	slices.Sort(s.calls)
+	s.want(t, "get least", "get middle", "get worst")
+}
+
+func TestPublishWritesNothingFromALookThatDidNotKnowTheAgesYet(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	first, _ := newPublisher(s, memories{})
+	publishAt(t, first, noon, web(5))
+	s.calls = nil
+	second, _ := newPublisher(s, memories{})
+	untold := web(0)
+	untold.AgesUntold = true
+	publishAt(t, second, later(1), untold)
+	s.want(t, "get web")
+	if err := second.Publish(t.Context(), Look{At: later(1).Add(-1), Pods: []Pod{untold}}, later(2)); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t)
 }
 
 func TestPublishStopsWhenTheAgentStops(t *testing.T) {
@@ -288,8 +407,8 @@ func TestPublishStopsWhenTheAgentStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s.failing["get a"] = ctx.Err()
-	if err := p.Publish(ctx, []Pod{called("a", 9), called("b", 5)}, noon); !errors.Is(err, context.Canceled) {
-		t.Errorf("error = %v, want %v", err, context.Canceled)
+	if err := p.Publish(ctx, Look{At: noon, Pods: []Pod{called("a", 9), called("b", 5)}}, noon); err != nil {
+		t.Errorf("error = %v, want none: nothing is wrong", err)
 	}
 	s.want(t, "get a")
 }

@@ -155,7 +155,7 @@ func called(name string, zombies int32) Pod {
 
 func publishAt(t *testing.T, p *Publisher, now time.Time, pods ...Pod) {
 	t.Helper()
-	if err := p.Publish(t.Context(), pods, now); err != nil {
+	if err := p.Publish(t.Context(), Look{At: now, Pods: pods}, now); err != nil {
 		t.Fatal(err)
 	}
 }

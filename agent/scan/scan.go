@@ -81,8 +81,6 @@ type Result struct {
 	LiveLeaders int
 	// Traced is how many zombies are held by a tracer.
 	Traced int
-	// NamespacesHidden says that PID namespaces could not be read, which takes CAP_SYS_PTRACE.
-	NamespacesHidden bool
 }
 
 // Scanner takes looks. It remembers the identity of zombies between looks, because a zombie cannot change it.
@@ -129,10 +127,9 @@ func (s *Scanner) Scan(now time.Time) (Result, error) {
 		}
 		known[zombie.Key] = zombie
 		result.Zombies = append(result.Zombies, zombie)
-		result.NamespacesHidden = result.NamespacesHidden || zombie.Namespace == 0
 	}
 	s.known = known
-	s.readParents(&result)
+	s.readParents(&result, processes)
 	return result, nil
 }
 
@@ -160,35 +157,33 @@ func (s *Scanner) zombie(p kernel.Process, clocks Clocks, now time.Time) (Zombie
 	return zombie, nil
 }
 
-func (s *Scanner) readParents(result *Result) {
-	tried := map[int]bool{}
+func (s *Scanner) readParents(result *Result, processes []kernel.Process) {
+	wanted := map[int]bool{}
 	for _, zombie := range result.Zombies {
-		pid := zombie.ParentPID
-		if pid == 0 || tried[pid] {
+		wanted[zombie.ParentPID] = true
+	}
+	for _, p := range processes {
+		if !wanted[p.PID] {
 			continue
 		}
-		tried[pid] = true
-		if parent, ok := s.parent(pid); ok {
-			result.Parents[pid] = parent
+		if parent, ok := s.parent(p); ok {
+			result.Parents[p.PID] = parent
 		}
 	}
 }
 
-// parent reads a process between two looks at its start time, so that all of it is of one process.
-func (s *Scanner) parent(pid int) (Parent, bool) {
-	before, err := s.reader.Process(pid)
+// parent reads where a listed process belongs, and then its start time again: all of it must be of the one process that
+// was the parent when the zombies were listed.
+func (s *Scanner) parent(listed kernel.Process) (Parent, bool) {
+	identity, err := s.reader.Identity(listed.PID)
 	if err != nil {
 		return Parent{}, false
 	}
-	identity, err := s.reader.Identity(pid)
-	if err != nil {
+	after, err := s.reader.Process(listed.PID)
+	if err != nil || after.StartTicks != listed.StartTicks {
 		return Parent{}, false
 	}
-	after, err := s.reader.Process(pid)
-	if err != nil || after.StartTicks != before.StartTicks {
-		return Parent{}, false
-	}
-	return Parent{Key: Key{PID: pid, StartTicks: after.StartTicks}, Identity: identity, Command: after.Command}, true
+	return Parent{Key: Key{PID: after.PID, StartTicks: after.StartTicks}, Identity: identity, Command: after.Command}, true
 }
 
 // Proc is the Reader of a proc mount.

@@ -120,7 +120,8 @@ type ContainerObservation struct {
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// zombies is the number of zombies at least 30 seconds old whose parent lives in this container.
+	// zombies is the number of zombies at least 30 seconds old whose parent lives in this container, and of those in it whose
+	// parent is outside of every container.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4194304

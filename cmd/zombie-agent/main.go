@@ -43,6 +43,7 @@ func main() {
 
 // serve scans and reports until its context ends.
 func serve(ctx context.Context, o options) error {
+	reserveThreads()
 	log := cli.SetUpLogging(os.Stderr, o.logLevel)
 	log.Info("Starting agent", "version", cli.Version(), "node", o.nodeName, "scanInterval", o.scanInterval.String(), "criSocket", o.criSocket)
 	reports, err := newClient()

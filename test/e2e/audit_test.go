@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,9 +18,20 @@ type auditedWrite struct {
 	user                            string
 }
 
-// auditedWrites reads the operator's writes since a time from the API server's audit log, but not the renewals of the
-// leader's lease.
+// auditedWrites reads the operator's writes since a time from the API server's audit log, but not those of the leader's
+// lease.
 func auditedWrites(t *testing.T, since time.Time) []auditedWrite {
+	t.Helper()
+	return slices.DeleteFunc(audited(t, since), func(w auditedWrite) bool { return w.resource == "leases" })
+}
+
+// auditedRenewals counts the writes of the leader's lease.
+func auditedRenewals(t *testing.T, since time.Time) int {
+	t.Helper()
+	return len(audited(t, since)) - len(auditedWrites(t, since))
+}
+
+func audited(t *testing.T, since time.Time) []auditedWrite {
 	t.Helper()
 	raw, err := os.ReadFile(auditLog)
 	if err != nil {
@@ -40,7 +52,7 @@ func auditedWrites(t *testing.T, since time.Time) []auditedWrite {
 			continue // the line that is just being written
 		}
 		ours := strings.HasPrefix(entry.User.Username, "system:serviceaccount:"+operatorNamespace+":")
-		if !ours || entry.ObjectRef.Resource == "leases" || entry.RequestReceivedTimestamp.Before(since) {
+		if !ours || entry.RequestReceivedTimestamp.Before(since) {
 			continue
 		}
 		writes = append(writes, auditedWrite{
@@ -48,6 +60,9 @@ func auditedWrites(t *testing.T, since time.Time) []auditedWrite {
 			resource:  strings.Trim(entry.ObjectRef.Resource+"/"+entry.ObjectRef.Subresource, "/"),
 			namespace: entry.ObjectRef.Namespace, name: entry.ObjectRef.Name,
 		})
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatalf("reading the audit log: %v", err)
 	}
 	return writes
 }

@@ -22,6 +22,7 @@ import (
 const (
 	clusterName = "e2e"
 	nodeName    = "node-1"
+	secondNode  = "node-2"
 	stateDir    = "/var/lib/zombie-cluster/" + clusterName
 	kubeconfig  = stateDir + "/kubeconfig"
 	manifests   = stateDir + "/nodes/" + nodeName + "/manifests"
@@ -38,10 +39,11 @@ const (
 	firstAge = 30 * time.Second
 	// healedRetention is how long a healed report stays.
 	healedRetention = 20 * time.Second
-	// staleAfter is after how long without a ready agent reports are stale.
-	staleAfter = 15 * time.Second
+	// staleAfter is after how long without a ready agent reports are stale: longer than an agent takes to be replaced, of
+	// which ten seconds are the period of its readiness probe.
+	staleAfter = 40 * time.Second
 	// deleteStaleAfter is after how long without a ready agent reports go.
-	deleteStaleAfter = 30 * time.Second
+	deleteStaleAfter = 60 * time.Second
 )
 
 var (
@@ -63,7 +65,7 @@ func setUp() error {
 	if err := zcluster("down", "--name", clusterName); err != nil {
 		return err
 	}
-	if err := zcluster("up", "--name", clusterName); err != nil {
+	if err := zcluster("up", "--name", clusterName, "--nodes", "2"); err != nil {
 		return err
 	}
 	if err := build(); err != nil {
@@ -166,6 +168,6 @@ func output(name string, args ...string) (string, error) {
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+stateDir+"/kube-cache")
 	return cmd
 }

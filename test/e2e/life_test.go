@@ -180,7 +180,10 @@ func restartedContainer(t *testing.T) {
 	})
 }
 
-const staticPodFile = manifests + "/static-leak.yaml"
+const (
+	staticPodFile   = manifests + "/static-leak.yaml"
+	staticNamespace = "default"
+)
 
 // staticReport remembers the report of the static pod between the phases.
 var staticReport struct {
@@ -191,7 +194,7 @@ var staticReport struct {
 
 // makeStaticPod lets a leaking pod be started by the kubelet itself. Its UID at the runtime is not that of its mirror pod.
 func makeStaticPod(t *testing.T) {
-	p := fromManifest(t, "default", "invoicer")
+	p := fromManifest(t, staticNamespace, "invoicer")
 	p.Name = "static-leak"
 	p.APIVersion, p.Kind = "v1", "Pod"
 	raw, err := yaml.Marshal(p)
@@ -201,6 +204,11 @@ func makeStaticPod(t *testing.T) {
 	if err := os.WriteFile(staticPodFile, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := os.Remove(staticPodFile); err != nil {
+			t.Error(err)
+		}
+	})
 	eventually(t, 3*time.Minute, func(ctx context.Context) string {
 		reports, err := staticReports(ctx)
 		if err != nil {
@@ -216,16 +224,11 @@ func makeStaticPod(t *testing.T) {
 
 func staticReports(ctx context.Context) ([]v1alpha1.ZombieReport, error) {
 	var list v1alpha1.ZombieReportList
-	err := api.List(ctx, &list, client.InNamespace("default"), client.MatchingFields{"spec.podName": "static-leak-" + nodeName})
+	err := api.List(ctx, &list, client.InNamespace(staticNamespace), client.MatchingFields{"spec.podName": "static-leak-" + nodeName})
 	return list.Items, err
 }
 
 func staticPodKeepsReport(t *testing.T) {
-	t.Cleanup(func() {
-		if err := os.Remove(staticPodFile); err != nil {
-			t.Error(err)
-		}
-	})
 	eventually(t, 6*time.Minute, func(ctx context.Context) string {
 		reports, err := staticReports(ctx)
 		if err != nil {
@@ -243,5 +246,41 @@ func staticPodKeepsReport(t *testing.T) {
 		if w.name == staticReport.name && (w.verb == "delete" || w.verb == "create") {
 			t.Errorf("the report of the static pod was written meanwhile: %+v", w)
 		}
+	}
+}
+
+// lyingReport shows that the controller believes no report whose pod does not run where the report says.
+func lyingReport(t *testing.T) {
+	ns := namespace(t, "lies")
+	p := pod(ns, "innocent", container("app", "/leaks/sleep", "sleep"))
+	create(t, p)
+	waitInPlace(t, p, "app")
+	report := &v1alpha1.ZombieReport{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: v1alpha1.ReportName(p.Name, string(p.UID))},
+		Spec:       v1alpha1.ZombieReportSpec{PodName: p.Name, PodUID: string(p.UID), NodeName: "elsewhere"},
+	}
+	if err := api.Create(t.Context(), report); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, report, 30*time.Second)
+}
+
+// otherNode shows that each agent speaks of its own node's pods only: all nodes of this cluster share one kernel, so
+// every agent sees the zombies of all.
+func otherNode(t *testing.T) {
+	ns := namespace(t, "other-node")
+	p := fromManifest(t, ns, "invoicer")
+	p.Spec.NodeName = secondNode
+	create(t, p)
+	truth := waitInPlace(t, p, "invoicer")
+	waitReport(t, p, truth.zombies, 2*time.Minute)
+	// Both agents have looked twice by then.
+	waitSince(t, time.Now().Add(2*scanInterval))
+	var list v1alpha1.ZombieReportList
+	if err := api.List(t.Context(), &list, client.InNamespace(ns)); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 1 || list.Items[0].Spec.NodeName != secondNode {
+		t.Errorf("reports are %+v, want one of node %s", list.Items, secondNode)
 	}
 }

@@ -4,7 +4,7 @@ import "testing"
 
 // TestOperator runs in phases: the leaks of the first stay for the next, which ask whether the operator keeps quiet.
 func TestOperator(t *testing.T) {
-	t.Run("static pod is made", makeStaticPod)
+	makeStaticPod(t)
 	leaks := findsLeaks(t)
 	t.Run("life of reports", func(t *testing.T) {
 		side := func(name string, test func(*testing.T)) {
@@ -18,6 +18,8 @@ func TestOperator(t *testing.T) {
 		side("a healed pod's report says so and goes after a while", healedPod)
 		side("a restarted container's report forgets its zombies", restartedContainer)
 		side("the table fits a terminal", tableFits)
+		side("a report that lies is deleted", lyingReport)
+		side("a leak on another node is reported of that node", otherNode)
 		side("what an agent lacks is said", lackingAgents)
 	})
 	t.Run("an agent restart loses no age and rewrites nothing", func(t *testing.T) { agentRestart(t, leaks) })

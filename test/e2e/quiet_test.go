@@ -47,10 +47,13 @@ func waitBetweenEdges(t *testing.T, quiet time.Duration) {
 	t.Helper()
 	eventually(t, 8*time.Minute, func(ctx context.Context) string {
 		var list v1alpha1.ZombieReportList
-		if err := api.List(ctx, &list, client.InNamespace(leaksNamespace)); err != nil {
+		if err := api.List(ctx, &list); err != nil {
 			return err.Error()
 		}
 		for _, report := range list.Items {
+			if !lasts(report.Namespace) {
+				continue
+			}
 			if report.Status.Observed == nil {
 				return "report " + report.Name + " says nothing yet"
 			}
@@ -67,6 +70,11 @@ func waitBetweenEdges(t *testing.T, quiet time.Duration) {
 	})
 }
 
+// lasts says whether a namespace holds leaks that last through all phases.
+func lasts(namespace string) bool {
+	return namespace == leaksNamespace || namespace == staticNamespace
+}
+
 func nextEdge(age time.Duration) time.Duration {
 	for _, seconds := range v1alpha1.AgeEdgesSeconds {
 		if edge := time.Duration(seconds) * time.Second; edge > age {
@@ -76,6 +84,7 @@ func nextEdge(age time.Duration) time.Duration {
 	return 365 * 24 * time.Hour
 }
 
+// agentPod waits for a ready agent of the first node that is not the one of a UID.
 func agentPod(t *testing.T, not types.UID) *corev1.Pod {
 	t.Helper()
 	var found corev1.Pod
@@ -85,7 +94,7 @@ func agentPod(t *testing.T, not types.UID) *corev1.Pod {
 			return err.Error()
 		}
 		for _, p := range list.Items {
-			if p.UID != not && p.DeletionTimestamp == nil && podReady(p) {
+			if p.UID != not && p.DeletionTimestamp == nil && p.Spec.NodeName == nodeName && podReady(p) {
 				found = p
 				return ""
 			}
@@ -120,7 +129,7 @@ func agentRestart(t *testing.T, leaks []leak) {
 	waitSince(t, fresh.Status.StartTime.Add(4*scanInterval+time.Second))
 	sameReports(t, before, reportsOf(t, leaks))
 	for _, w := range auditedWrites(t, began) {
-		if w.namespace == leaksNamespace {
+		if lasts(w.namespace) {
 			t.Errorf("the operator wrote: %+v", w)
 		}
 	}
@@ -173,7 +182,7 @@ func containerdRestart(t *testing.T, leaks []leak) {
 	waitSince(t, time.Now().Add(4*scanInterval))
 	sameReports(t, before, reportsOf(t, leaks))
 	for _, w := range auditedWrites(t, began) {
-		if w.namespace == leaksNamespace {
+		if lasts(w.namespace) {
 			t.Errorf("the operator wrote: %+v", w)
 		}
 	}
@@ -196,7 +205,7 @@ func idleMinute(t *testing.T) {
 			return err.Error()
 		}
 		for _, report := range list.Items {
-			if report.Namespace != leaksNamespace {
+			if !lasts(report.Namespace) {
 				return fmt.Sprintf("report %s/%s of an earlier test is still there", report.Namespace, report.Name)
 			}
 		}
@@ -208,6 +217,9 @@ func idleMinute(t *testing.T) {
 	for _, w := range auditedWrites(t, began) {
 		t.Errorf("the operator wrote in an idle minute: %+v", w)
 	}
+	if auditedRenewals(t, began) == 0 {
+		t.Error("the audit log shows no renewal of the leader's lease: it is not the operator that is silent")
+	}
 }
 
 func neverReported(t *testing.T) {
@@ -216,12 +228,12 @@ func neverReported(t *testing.T) {
 		if !strings.HasPrefix(w.resource, "zombiereports") {
 			continue
 		}
-		for _, name := range []string{"sentinel-", "search-", "repo-server-"} {
+		for _, name := range []string{"sentinel-", "slow-sentinel-", "search-", "repo-server-"} {
 			found[name] = found[name] || strings.HasPrefix(w.name, name)
 		}
 	}
 	// repo-server shows that the log is read right.
-	if found["sentinel-"] || found["search-"] || !found["repo-server-"] {
+	if found["sentinel-"] || found["slow-sentinel-"] || found["search-"] || !found["repo-server-"] {
 		t.Errorf("reports were written of pods %v, want of repo-server- only", found)
 	}
 }

@@ -68,6 +68,13 @@ func checkReport(t *testing.T, report *v1alpha1.ZombieReport, p *corev1.Pod, wan
 	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionLeaking) {
 		t.Errorf("conditions are %v; want Leaking=True", report.Status.Conditions)
 	}
+	eventually(t, 15*time.Second, func(ctx context.Context) string {
+		now, err := getReport(ctx, p.Namespace, p.Name, p.UID)
+		if err != nil || now == nil || !meta.IsStatusConditionTrue(now.Status.Conditions, v1alpha1.ConditionVerified) {
+			return fmt.Sprintf("the controller has not verified the report %+v: %v", now, err)
+		}
+		return ""
+	})
 	if got := len(report.Status.Observed.Containers); got != len(wants) {
 		t.Fatalf("report tells of %d containers, want %d: %+v", got, len(wants), report.Status.Observed)
 	}

@@ -17,7 +17,8 @@ type ContainerObservationApplyConfiguration struct {
 	ContainerID *string `json:"containerID,omitempty"`
 	// image is the image of the container as the pod's author wrote it.
 	Image *string `json:"image,omitempty"`
-	// zombies is the number of zombies at least 30 seconds old whose parent lives in this container.
+	// zombies is the number of zombies at least 30 seconds old whose parent lives in this container, and of those in it whose
+	// parent is outside of every container.
 	Zombies *int32 `json:"zombies,omitempty"`
 	// ages counts the zombies by age. Counts are cumulative: a zombie an hour old is in every line up to 3600.
 	Ages []AgeCountApplyConfiguration `json:"ages,omitempty"`

@@ -1,0 +1,283 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"k8s.io/apimachinery/pkg/runtime"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/zombie-operator/zombie-operator/agent/health"
+	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/publish"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/api/applyconfiguration"
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	interval = 30 * time.Second
+	hostNS   = 4026531836
+	appNS    = 4026532178
+	appPID   = 1000
+	appID    = "aaaa"
+)
+
+var errBroken = errors.New("broken")
+
+// node is a node in memory and, as far as /proc goes, in files: one pod, web, with one container, app.
+type node struct {
+	t    *testing.T
+	root string
+	// tells says that the kernel tells when a process died; it died twenty minutes ago then.
+	tells bool
+	// answersAfter is how long the runtime takes for each answer.
+	answersAfter time.Duration
+
+	mu         sync.Mutex
+	runtimeErr error
+}
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	n := &node{t: t, root: t.TempDir(), tells: true}
+	n.write("uptime", "100000.00 1000.00\n")
+	n.write("thread-self/sched", "agent (1, #threads: 1)\nse.exec_start : 9900000.0\n")
+	n.process(os.Getpid(), 1, "S", hostNS, "/system.slice", os.Getpid())
+	n.process(1, 0, "S", hostNS, "/init.scope", 1)
+	n.process(appPID, 1, "S", appNS, "/kubepods/web/"+appID, appPID, 1)
+	return n
+}
+
+func (n *node) write(name, text string) {
+	n.t.Helper()
+	path := filepath.Join(n.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *node) process(pid, parent int, state string, namespace int, cgroup string, pids ...int) {
+	n.t.Helper()
+	dir := fmt.Sprint(pid)
+	n.write(dir+"/stat", fmt.Sprintf(
+		"%d (p%d) %s %d 1 1 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0 1 0 0 0 0 0 0 0 4096 65536 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+		pid, pid, state, parent, pid))
+	n.write(dir+"/status", fmt.Sprintf("Name:\tp%d\nTracerPid:\t0\nNSpid:\t%s\n", pid, strings.Trim(fmt.Sprint(pids), "[]")))
+	n.write(dir+"/cgroup", fmt.Sprintf("8:pids:%s\n", cgroup))
+	if n.tells {
+		n.write(dir+"/sched", fmt.Sprintf("p%d (%d, #threads: 1)\nse.exec_start : 8700000.0\n", pid, pid))
+	}
+	n.write(dir+"/ns/.keep", "")
+	if err := os.Symlink(fmt.Sprintf("pid:[%d]", namespace), filepath.Join(n.root, dir, "ns/pid")); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// zombies lets as many processes of the container be zombies of its PID 1. They show no cgroup, as on v1.
+func (n *node) zombies(count int) {
+	n.t.Helper()
+	const first = appPID + 1
+	for i := range 100 {
+		pid := first + i
+		switch _, err := os.Stat(filepath.Join(n.root, fmt.Sprint(pid))); {
+		case i < count && err != nil:
+			n.process(pid, appPID, "Z", appNS, "/", pid, 2+i)
+		case i >= count && err == nil:
+			n.remove(pid)
+		}
+	}
+}
+
+func (n *node) remove(pid int) {
+	n.t.Helper()
+	if err := os.RemoveAll(filepath.Join(n.root, fmt.Sprint(pid))); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *node) breakRuntime(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.runtimeErr = err
+}
+
+func (n *node) failing() error {
+	<-time.After(n.answersAfter)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.runtimeErr
+}
+
+func (n *node) Sandboxes(context.Context) ([]*runtimeapi.PodSandbox, error) {
+	return []*runtimeapi.PodSandbox{{Metadata: &runtimeapi.PodSandboxMetadata{Namespace: "shop", Name: "web", Uid: "uid-web"}}}, n.failing()
+}
+
+func (n *node) Containers(context.Context) ([]*runtimeapi.Container, error) {
+	return []*runtimeapi.Container{{Id: appID, Labels: map[string]string{
+		"io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.name": "web", "io.kubernetes.pod.uid": "uid-web",
+		"io.kubernetes.container.name": "app",
+	}}}, n.failing()
+}
+
+func (n *node) Container(context.Context, string) (*runtimeapi.ContainerStatusResponse, error) {
+	return &runtimeapi.ContainerStatusResponse{
+		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "registry/app:1"}},
+		Info:   map[string]string{"info": fmt.Sprintf(`{"pid": %d}`, appPID)},
+	}, n.failing()
+}
+
+// server is an API server in memory that notes every call and the zombies told in it, and takes its time.
+type server struct {
+	client.Client
+	mu    sync.Mutex
+	calls []string
+	takes time.Duration
+	err   error
+}
+
+func newServer(t *testing.T, reports ...client.Object) *server {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{}
+	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(reports...).WithStatusSubresource(&v1alpha1.ZombieReport{}).
+		WithTypeConverters(applyconfiguration.NewTypeConverter(scheme)).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+				if err := s.call(ctx, "get"); err != nil {
+					return err
+				}
+				return c.Get(ctx, key, obj, opts...)
+			},
+			Apply: func(ctx context.Context, c client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+				if err := s.call(ctx, "spec"); err != nil {
+					return err
+				}
+				return c.Apply(ctx, obj, opts...)
+			},
+			SubResourceApply: func(ctx context.Context, c client.Client, sub string, obj runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+				if err := s.call(ctx, sub); err != nil {
+					return err
+				}
+				// A real API server never creates by a subresource; the fake does.
+				if err := c.Get(ctx, reportKey, &v1alpha1.ZombieReport{}); err != nil {
+					return err
+				}
+				return c.SubResource(sub).Apply(ctx, obj, opts...)
+			},
+		}).Build()
+	return s
+}
+
+var reportKey = client.ObjectKey{Namespace: "shop", Name: v1alpha1.ReportName("web", "uid-web")}
+
+func (s *server) call(ctx context.Context, verb string) error {
+	s.mu.Lock()
+	s.calls = append(s.calls, verb)
+	takes, err := s.takes, s.err
+	s.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(takes):
+		return err
+	}
+}
+
+// behave changes how long calls take and how they end.
+func (s *server) behave(takes time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takes, s.err = takes, err
+}
+
+// taken returns the calls since the last time.
+func (s *server) taken() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := slices.Clone(s.calls)
+	s.calls = nil
+	return append([]string{}, calls...)
+}
+
+// report reads the report of web as it is stored.
+func (s *server) report(t *testing.T) v1alpha1.ZombieReport {
+	t.Helper()
+	s.behave(0, nil)
+	var report v1alpha1.ZombieReport
+	if err := s.Get(t.Context(), reportKey, &report); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = s.calls[:len(s.calls)-1]
+	return report
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+func newAgent(t *testing.T, n *node, s *server) (*Agent, *logged) {
+	t.Helper()
+	fs, err := kernel.New(n.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := &logged{}
+	log := slog.New(slog.NewTextHandler(text, nil))
+	proc, recall := scan.Proc{FS: fs}, NewRecall()
+	return &Agent{
+		Interval: interval, Proc: proc, Inventory: inventory.New(n, proc, log), Publisher: publish.New(s, "node-1", recall, log),
+		Recall: recall, Health: health.New(interval, time.Now), Log: log,
+	}, text
+}
+
+// run lets an agent run until the test ends or the returned function is called.
+func run(t *testing.T, a *Agent) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.Run(ctx)
+	}()
+	return func() { cancel(); <-done }
+}

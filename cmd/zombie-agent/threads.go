@@ -1,0 +1,26 @@
+package main
+
+import (
+	"runtime"
+	"sync"
+)
+
+// spareThreads is how many threads the agent keeps: some for each of what may block at once, which is the scan, reports,
+// probes, the runtime's connection and Go's own.
+const spareThreads = 12
+
+// reserveThreads makes the Go runtime start its threads now. It starts one whenever all others are busy in system calls,
+// and ends the whole process when the kernel refuses; a node without a free PID is when the agent is needed most.
+func reserveThreads() {
+	var all, done sync.WaitGroup
+	all.Add(spareThreads)
+	for range spareThreads {
+		done.Go(func() {
+			runtime.LockOSThread() // one thread each, which goes back to the pool when unlocked
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait()
+		})
+	}
+	done.Wait()
+}
