@@ -23,9 +23,8 @@ func bringUp(ctx context.Context, s *stage) error {
 	if s.exports, err = parseExports(env); err != nil {
 		return fmt.Errorf("reading what zcluster env says: %w", err)
 	}
-	kubeconfig := s.exports["KUBECONFIG"]
-	// kubectl and helm cache beside it what they learn of the cluster, so that it goes with the cluster.
-	s.env = append(s.env, "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+filepath.Join(filepath.Dir(kubeconfig), "kubectl-cache"))
+	// kubectl caches beside the cluster what it learns of it, so that it goes with the cluster.
+	s.env = append(s.env, "KUBECONFIG="+s.exports["KUBECONFIG"], "KUBECACHEDIR="+s.exports["KUBECACHEDIR"])
 	nodes, err := s.kubectl(ctx, "get", "nodes")
 	if err != nil {
 		return err
@@ -43,7 +42,7 @@ func parseExports(text string) (map[string]string, error) {
 			exports[name] = value[1 : len(value)-1]
 		}
 	}
-	for _, name := range []string{"KUBECONFIG", "KUBEBUILDER_ASSETS"} {
+	for _, name := range []string{"KUBECONFIG", "KUBECACHEDIR", "KUBEBUILDER_ASSETS"} {
 		if exports[name] == "" {
 			return nil, fmt.Errorf("there is no %s in %q", name, text)
 		}

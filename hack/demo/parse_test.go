@@ -11,12 +11,12 @@ import (
 
 func TestParseExports(t *testing.T) {
 	t.Parallel()
-	const kubeconfig = "export KUBECONFIG='/var/lib/zombie-cluster/demo/kubeconfig'\n"
+	const kubeconfig = "export KUBECONFIG='/var/lib/zombie-cluster/demo/kubeconfig'\nexport KUBECACHEDIR='/var/lib/zombie-cluster/demo/kube-cache'\n"
 	exports, err := parseExports(kubeconfig + "export KUBEBUILDER_ASSETS='/root/a cache/v1'\nexport PATH='/root/a cache/v1':\"$PATH\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if exports["KUBECONFIG"] != "/var/lib/zombie-cluster/demo/kubeconfig" || exports["KUBEBUILDER_ASSETS"] != "/root/a cache/v1" || len(exports) != 2 {
+	if exports["KUBECONFIG"] != "/var/lib/zombie-cluster/demo/kubeconfig" || exports["KUBEBUILDER_ASSETS"] != "/root/a cache/v1" || len(exports) != 3 {
 		t.Errorf("got %q", exports)
 	}
 	for _, text := range []string{"", kubeconfig, kubeconfig + "export KUBEBUILDER_ASSETS='\n"} {

@@ -12,7 +12,7 @@ import (
 // checkMachine refuses at once what would fail in the middle. What the cluster needs besides, zcluster checks itself.
 func checkMachine() error {
 	if os.Geteuid() != 0 {
-		return errors.New(`it makes namespaces, mounts and cgroups and must run as root; try: sudo env "PATH=$PATH" make demo`)
+		return errors.New(`checking rights: this makes namespaces and mounts and must run as root (with sudo: sudo env PATH="$PATH" make demo)`)
 	}
 	for _, file := range []string{"Makefile", "charts/zombie-operator", "hack/cluster", manifests} {
 		if _, err := os.Stat(file); err != nil {
@@ -21,7 +21,7 @@ func checkMachine() error {
 	}
 	for _, program := range []string{"go", "make"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return fmt.Errorf("%s is not in the PATH of root; install it, or keep yours: sudo env \"PATH=$PATH\" make demo", program)
+			return fmt.Errorf("%s is not on the PATH of root; install it, or keep yours (with sudo: sudo env PATH=\"$PATH\" make demo)", program)
 		}
 	}
 	return nil

@@ -67,14 +67,14 @@ func finale(ctx context.Context, s *stage) error {
 	// From the left edge, as they come from the cluster and are to be copied.
 	s.tell.print("\n$ kubectl get zombiereports -A\n" + table)
 	s.tell.print("\n$ kubectl describe zombiereport -n " + shop + " " + name + "\n...\nStatus:\n...\n" + cutDescription(description))
-	s.tell.print(fmt.Sprintf(whereToLook, s.exports["KUBECONFIG"], s.exports["KUBEBUILDER_ASSETS"], shop, name, operatorNamespace, shop))
+	s.tell.print(fmt.Sprintf(whereToLook, s.exports["KUBECONFIG"], s.exports["KUBECACHEDIR"], s.exports["KUBEBUILDER_ASSETS"], shop, name, operatorNamespace, shop))
 	s.tell.event("the end")
 	return nil
 }
 
 const whereToLook = `
 Look further. Type this first:
-  export KUBECONFIG='%s'
+  export KUBECONFIG='%s' KUBECACHEDIR='%s'
   export PATH='%s':"$PATH"
 and then, as you like:
   kubectl get zombiereports -A -o wide

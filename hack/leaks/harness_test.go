@@ -63,8 +63,8 @@ func buildAndRun(m *testing.M) (int, error) {
 // becomeTree gives the new PID namespace its own /proc and turns into the tree,
 // which is PID 1 there as in a container.
 func becomeTree(argv []string) error {
-	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("making mounts private: %w", err)
+	if err := makeMountsPrivate(); err != nil {
+		return err
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
@@ -73,6 +73,49 @@ func becomeTree(argv []string) error {
 		return err
 	}
 	return fmt.Errorf("running %q: %w", argv, syscall.Exec(argv[0], argv, os.Environ()))
+}
+
+// makeMountsPrivate works in a chroot too. The root of a chroot need not be a mount point, so it goes to the real root,
+// where joining its own mount namespace takes a thread, and comes back.
+func makeMountsPrivate() error {
+	runtime.LockOSThread() // until exec, which makes this thread the process
+	root, err := os.Open("/")
+	if err != nil {
+		return fmt.Errorf("opening the root: %w", err)
+	}
+	defer root.Close()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // setns refuses a shared root
+		return fmt.Errorf("unsharing the root: %w", err)
+	}
+	if err := enterNamespace("/proc/self/ns/mnt", unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	return chrootTo(root)
+}
+
+func enterNamespace(path string, flag int) error {
+	namespace, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening a namespace: %w", err)
+	}
+	defer namespace.Close()
+	if err := unix.Setns(int(namespace.Fd()), flag); err != nil {
+		return fmt.Errorf("entering the namespace %s: %w", path, err)
+	}
+	return nil
+}
+
+func chrootTo(root *os.File) error {
+	if err := unix.Fchdir(int(root.Fd())); err != nil {
+		return fmt.Errorf("entering the root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("entering the root: %w", err)
+	}
+	return nil
 }
 
 // tree is a running tree in its own PID namespace.
@@ -87,7 +130,11 @@ type tree struct {
 func start(t *testing.T, name string, args ...string) *tree {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("not root: a new PID namespace needs CAP_SYS_ADMIN")
+		const why = "not root: a new PID namespace needs CAP_SYS_ADMIN"
+		if os.Getenv("REQUIRE_E2E") == "1" {
+			t.Fatal("REQUIRE_E2E=1, but " + why)
+		}
+		t.Skip(why)
 	}
 	cmd := exec.Command("/proc/self/exe", append([]string{filepath.Join(image, name)}, args...)...)
 	cmd.Env = append(os.Environ(), initEnv+"=1")
@@ -343,19 +390,20 @@ func (tr *tree) execHere(name string, args ...string) ([]byte, error) {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil { // setns refuses a shared root
 		return nil, fmt.Errorf("unsharing the root: %w", err)
 	}
-	for _, ns := range []struct {
-		name string
-		flag int
-	}{{"pid", unix.CLONE_NEWPID}, {"mnt", unix.CLONE_NEWNS}} {
-		fd, err := unix.Open(fmt.Sprintf("/proc/%d/ns/%s", tr.init.Process.Pid, ns.name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("opening namespace %s: %w", ns.name, err)
-		}
-		err = unix.Setns(fd, ns.flag)
-		_ = unix.Close(fd)
-		if err != nil {
-			return nil, fmt.Errorf("entering namespace %s: %w", ns.name, err)
-		}
+	proc := fmt.Sprintf("/proc/%d", tr.init.Process.Pid)
+	root, err := os.Open(proc + "/root")
+	if err != nil {
+		return nil, fmt.Errorf("opening the root of the tree: %w", err)
+	}
+	defer root.Close()
+	if err := enterNamespace(proc+"/ns/pid", unix.CLONE_NEWPID); err != nil {
+		return nil, err
+	}
+	if err := enterNamespace(proc+"/ns/mnt", unix.CLONE_NEWNS); err != nil {
+		return nil, err
+	}
+	if err := chrootTo(root); err != nil { // joining led to the root of the machine, but this may be a chroot
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 )
 
 // traces is what a cluster could leave on the host. It is found without zcluster's own code, which could be blind to its own faults.
@@ -66,6 +68,66 @@ func below(root string, depth int) []string {
 		return nil
 	})
 	return paths
+}
+
+// kernelSettings are those of the whole machine that a kubelet changes if it can.
+func kernelSettings() map[string]string {
+	settings := map[string]string{}
+	for _, name := range []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"} {
+		value, err := os.ReadFile(filepath.Join("/proc/sys", name))
+		settings[name] = fmt.Sprint(strings.TrimSpace(string(value)), err)
+	}
+	return settings
+}
+
+// shakeKernelSettings gives two of them values that no kubelet wants, until the test ends: on a machine where one ran
+// before, all have those it wants, and a change could not be seen.
+func shakeKernelSettings(t *testing.T) {
+	t.Helper()
+	for name, unwanted := range map[string]string{"kernel/panic": "11", "kernel/keys/root_maxkeys": "1000001"} {
+		path := filepath.Join("/proc/sys", name)
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.WriteFile(path, was, 0o600); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := os.WriteFile(path, []byte(unwanted), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ownPlaces are what belongs to this one cluster, whatever others are up. It must be asked for while the cluster is there.
+func ownPlaces(t *testing.T) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(state, "cluster.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var saved struct{ Slot *int }
+	if err := json.Unmarshal(data, &saved); err != nil || saved.Slot == nil {
+		t.Fatalf("%s has no slot: %v", data, err)
+	}
+	places := []string{state, fmt.Sprintf("/sys/class/net/zombie-%d", *saved.Slot)}
+	for _, node := range []string{"node-1", "node-2"} {
+		places = append(places, "/run/netns/zombie-"+name+"-"+node)
+	}
+	cgroups, err := filepath.Glob("/sys/fs/cgroup/*/zombie-" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	places = append(places, cgroups...)
+	for _, place := range places {
+		if _, err := os.Lstat(place); err != nil {
+			t.Errorf("this test would be blind, its place is another one: %v", err)
+		}
+	}
+	return places
 }
 
 // minus keeps what is new. Other clusters may come up meanwhile: only those paths that cannot be theirs are told.

@@ -5,12 +5,16 @@ package test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -24,7 +28,8 @@ func TestUpDown(t *testing.T) {
 	z := build(t)
 	z.must("down", "--name", name)
 	z.must("down", "--name", other)
-	before := look()
+	shakeKernelSettings(t)
+	before, kernelBefore := look(), kernelSettings()
 	t.Cleanup(func() {
 		for _, cluster := range []string{other, name} {
 			if out, err := z.run("down", "--name", cluster); err != nil {
@@ -55,6 +60,9 @@ func TestUpDown(t *testing.T) {
 		t.Run(step.sentence, func(t *testing.T) { step.do(t, z.with(t)) })
 	}
 	t.Run("down leaves nothing", func(t *testing.T) { downLeavesNothing(t, z.with(t), before) })
+	if diff := cmp.Diff(kernelBefore, kernelSettings()); diff != "" {
+		t.Errorf("settings of the kernel are others than before:\n%s", diff)
+	}
 }
 
 // loadProbe builds the pod's image the way the product's image is built.
@@ -188,7 +196,7 @@ func upRepairs(t *testing.T, z *zcluster) {
 
 func otherNodesAreRefused(t *testing.T, z *zcluster) {
 	out, err := z.run("up", "--name", name, "--nodes", "1")
-	if err == nil || !strings.Contains(out, "zcluster down --name "+name) {
+	if err == nil || !strings.Contains(out, "make cluster-down NAME="+name) {
 		t.Errorf("up says %v: %s", err, out)
 	}
 }
@@ -209,7 +217,13 @@ func downLeavesNothing(t *testing.T, z *zcluster, before traces) {
 	if len(members) < 10 {
 		t.Errorf("only %d processes are in the cluster's cgroups: this test cannot see what is left", len(members))
 	}
+	places := ownPlaces(t)
 	z.must("down", "--name", name)
+	for _, place := range places {
+		if _, err := os.Lstat(place); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left behind, or cannot be looked at: %v", place, err)
+		}
+	}
 	for pid, start := range members {
 		if startOf(pid) == start {
 			t.Errorf("process %d still runs", pid)

@@ -42,8 +42,8 @@ func up(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("\nCluster %q is up. Next, type:\n  export KUBECONFIG=%s PATH=\"%s:$PATH\"\n  kubectl get nodes\nTake it down with:\n  zcluster down --name %s\n",
-			*name, c.Kubeconfig(), cache.Bin(tools.Version), *name)
+		fmt.Printf("\nCluster %q is up. Next, type:\n  export KUBECONFIG=%s KUBECACHEDIR=%s PATH=\"%s:$PATH\"\n  kubectl get nodes\nTake it down with:\n  %s\n",
+			*name, c.Kubeconfig(), c.KubeCache(), cache.Bin(tools.Version), cluster.DownCommand(*name))
 		return nil
 	}
 }
@@ -63,7 +63,7 @@ func status(flags *flag.FlagSet) action {
 				return err
 			}
 			if len(names) == 0 {
-				fmt.Println("no cluster is up; bring one up with: zcluster up")
+				fmt.Println("no cluster is up; bring one up with: make cluster-up")
 			}
 		}
 		var failed error
@@ -100,7 +100,8 @@ func restartContainerd(flags *flag.FlagSet) action {
 	}
 }
 
-func build(*flag.FlagSet) action {
+func build(flags *flag.FlagSet) action {
+	binariesOnly := flags.Bool("binaries-only", false, "only Kubernetes and etcd, for tests of the API: neither containerd nor buildah")
 	return func(ctx context.Context, _ []string) error {
 		cache, err := dirs.FindCache()
 		if err != nil {
@@ -112,15 +113,23 @@ func build(*flag.FlagSet) action {
 			return err
 		}
 		defer unlock()
-		if _, err := tools.Prepare(ctx, cache, log); err != nil {
-			return err
-		}
-		if _, err := tools.Buildah(ctx, cache, log); err != nil {
+		if err := prepare(ctx, cache, log, *binariesOnly); err != nil {
 			return err
 		}
 		log.Say("all programs are in %s", cache.Root)
 		return nil
 	}
+}
+
+func prepare(ctx context.Context, cache dirs.Cache, log *progress.Log, binariesOnly bool) error {
+	if binariesOnly {
+		return tools.Build(ctx, cache, log)
+	}
+	if _, err := tools.Prepare(ctx, cache, log); err != nil {
+		return err
+	}
+	_, err := tools.Buildah(ctx, cache, log)
+	return err
 }
 
 // env works before the cluster is up as well: unit tests need only KUBEBUILDER_ASSETS.
@@ -131,8 +140,10 @@ func env(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		bin := cache.Bin(tools.Version)
-		fmt.Printf("export KUBECONFIG='%s'\nexport KUBEBUILDER_ASSETS='%s'\nexport PATH='%s':\"$PATH\"\n", dirs.StateOf(*name).Kubeconfig(), bin, bin)
+		bin, state := cache.Bin(tools.Version), dirs.StateOf(*name)
+		// What kubectl caches of the cluster goes with the cluster, instead of piling up in ~/.kube.
+		fmt.Printf("export KUBECONFIG='%s'\nexport KUBECACHEDIR='%s'\nexport KUBEBUILDER_ASSETS='%s'\nexport PATH='%s':\"$PATH\"\n",
+			state.Kubeconfig(), state.KubeCache(), bin, bin)
 		return nil
 	}
 }

@@ -25,7 +25,7 @@ func commands() []command {
 		{"down", "", "take a cluster down and leave nothing behind", "zcluster down --name demo", down},
 		{"status", "", "show the components of one cluster, or of all", "zcluster status --name demo", status},
 		{"load", "ARCHIVE...", "give image archives to every node", "zcluster load --name demo operator.tar", load},
-		{"env", "", "print exports: KUBECONFIG, KUBEBUILDER_ASSETS, PATH", `eval "$(zcluster env --name demo)"`, env},
+		{"env", "", "print exports: KUBECONFIG, KUBECACHEDIR, KUBEBUILDER_ASSETS, PATH", `eval "$(zcluster env --name demo)"`, env},
 		{"build", "", "only build and download into the cache", "zcluster build", build},
 		{"image-build", "", "build an image archive from a Dockerfile, offline",
 			"zcluster image-build --context . --tag localhost/zombie-operator:dev --build-arg BASE=scratch --output operator.tar", imageBuild},
@@ -77,7 +77,7 @@ func (c command) run(ctx context.Context, args []string) error {
 }
 
 func usage() {
-	fmt.Println("zcluster runs a real Kubernetes cluster on one Linux machine, without Docker and without installing anything.\n\nCommands:")
+	fmt.Println("zcluster runs a real Kubernetes cluster on one Linux machine, without Docker and without installing anything.\nIn hack/cluster: go run ./cmd/zcluster COMMAND. At the top of the repository: make cluster-up, make cluster-down.\n\nCommands:")
 	for _, c := range commands() {
 		fmt.Printf("  %-20s %s\n", c.name, c.summary)
 	}

@@ -26,10 +26,17 @@ type Options struct {
 	PodPidsLimit int    `json:"podPidsLimit,omitempty"`
 }
 
-// flags are the options as one types them.
-func (o Options) flags() string {
-	return fmt.Sprintf("--name %s --nodes %d --pod-pids-limit %d", o.Name, o.Nodes, o.PodPidsLimit)
+// UpCommand is what one types at the top of the repository to bring the cluster up, or to repair it.
+func UpCommand(o Options) string {
+	command := fmt.Sprintf("make cluster-up NAME=%s NODES=%d", o.Name, o.Nodes)
+	if o.PodPidsLimit > 0 {
+		command += fmt.Sprintf(" POD_PIDS_LIMIT=%d", o.PodPidsLimit)
+	}
+	return command
 }
+
+// DownCommand is what one types at the top of the repository to take the cluster down.
+func DownCommand(name string) string { return "make cluster-down NAME=" + name }
 
 // spec is the saved form of a cluster.
 type spec struct {
@@ -80,7 +87,7 @@ func assemble(s spec, log *progress.Log) (*Cluster, error) {
 func loadSpec(name string) (spec, error) {
 	data, err := os.ReadFile(dirs.StateOf(name).Spec())
 	if errors.Is(err, fs.ErrNotExist) {
-		return spec{}, fmt.Errorf("cluster %q: %w; bring it up with: zcluster up --name %s", name, ErrNotFound, name)
+		return spec{}, fmt.Errorf("cluster %q: %w; bring it up with: make cluster-up NAME=%s", name, ErrNotFound, name)
 	}
 	if err != nil {
 		return spec{}, fmt.Errorf("reading what cluster %q is: %w", name, err)

@@ -20,7 +20,7 @@ func (c *Cluster) LoadImages(ctx context.Context, archives ...string) error {
 	}
 	for _, archive := range archives {
 		if _, err := os.Stat(archive); err != nil {
-			return fmt.Errorf("loading an image: %w; build it with: zcluster image-build", err)
+			return fmt.Errorf("loading an image: %w; build it first, for example with: make image", err)
 		}
 		if err := c.importImage(ctx, archive); err != nil {
 			return err

@@ -18,6 +18,7 @@ func record() string { return filepath.Join(dirs.StateRoot, "made-directories") 
 
 func makeMountPoints(mounts []dirs.Mount) error {
 	for _, m := range mounts {
+		m.Target = followLinks(m.Target)
 		missing := missingParts(m.Target)
 		if len(missing) == 0 {
 			continue
@@ -42,6 +43,22 @@ func makeMountPoint(m dirs.Mount) error {
 		return err
 	}
 	return file.Close()
+}
+
+// followLinks is where a mount on the path lands. /etc/resolv.conf is a link into /run on many machines, and it leads
+// nowhere while the service that writes the file does not run.
+func followLinks(path string) string {
+	for range 40 { // as far as the kernel follows
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return path
 }
 
 // missingParts lists the path and its parents as far as they do not exist.

@@ -15,9 +15,9 @@ import (
 	"github.com/zombie-operator/zombie-operator/hack/cluster/internal/wire"
 )
 
-// makeNodes makes every node and connects them. When the nodes exist they are connected too.
+// makeNodes makes every node and connects them. On a cluster that is not new there is nothing left to do: see checkNodes.
 func (c *Cluster) makeNodes() error {
-	if c.checkHolders() == nil {
+	if c.checkNodes() == nil {
 		return nil
 	}
 	for _, n := range c.plan.Nodes {
@@ -25,7 +25,10 @@ func (c *Cluster) makeNodes() error {
 			return err
 		}
 	}
-	return c.connect()
+	if err := c.connect(); err != nil {
+		return err
+	}
+	return write(c.state.Connected(), "")
 }
 
 func (c *Cluster) makeNode(n plan.Node) error {

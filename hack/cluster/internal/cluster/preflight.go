@@ -24,6 +24,7 @@ var needed = []struct {
 }{
 	{"CAP_DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE}, {"CAP_KILL", unix.CAP_KILL}, {"CAP_SETUID", unix.CAP_SETUID},
 	{"CAP_SETGID", unix.CAP_SETGID}, {"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, {"CAP_SYS_CHROOT", unix.CAP_SYS_CHROOT},
+	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, // to enter the node by /proc/PID/root
 	{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN}, {"CAP_MKNOD", unix.CAP_MKNOD},
 }
 

@@ -37,11 +37,14 @@ func Status(ctx context.Context, name string, out io.Writer) error {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	if err := c.healthy(ctx); err != nil {
-		return fmt.Errorf("cluster %q is not healthy: %w; repair it with: zcluster up %s", name, err, c.options.flags())
+		return fmt.Errorf("cluster %q is not healthy: %w; repair it with: %s", name, err, UpCommand(c.options))
 	}
 	fmt.Fprintln(out, "healthy: every component runs and every node is Ready")
 	return nil
 }
+
+// KubeCache is where kubectl may keep what it learns of the cluster.
+func (c *Cluster) KubeCache() string { return c.state.KubeCache() }
 
 // Kubeconfig is the administrator's file.
 func (c *Cluster) Kubeconfig() string { return c.state.Kubeconfig() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/zombie-operator/zombie-operator/hack/cluster/internal/dirs"
@@ -43,7 +44,7 @@ func Up(ctx context.Context, options Options, log *progress.Log) (*Cluster, erro
 		if err := c.found(); err != nil {
 			return nil, err
 		}
-	} else if err := c.checkHolders(); err != nil {
+	} else if err := c.checkNodes(); err != nil {
 		return nil, err
 	}
 	return c, c.run(ctx)
@@ -62,7 +63,7 @@ func (c *Cluster) run(ctx context.Context) error {
 		{"waiting for Ready nodes", c.waitReady},
 	} {
 		if err := c.log.Step(step.what, nil, func() error { return step.do(ctx) }); err != nil {
-			return fmt.Errorf("%w\nlogs: %s; start over with: zcluster down --name %s", err, c.state.Logs(), c.plan.Name)
+			return fmt.Errorf("%w\nlogs: %s; start over with: %s", err, c.state.Logs(), DownCommand(c.plan.Name))
 		}
 	}
 	return nil
@@ -83,8 +84,8 @@ func findOrChoose(options Options, log *progress.Log) (c *Cluster, isNew bool, e
 		return nil, false, err
 	}
 	if saved.Options != options {
-		return nil, false, fmt.Errorf("cluster %q is there with other flags (%s); take it down first (zcluster down --name %s) or choose another --name",
-			options.Name, saved.Options.flags(), options.Name)
+		return nil, false, fmt.Errorf("cluster %q is there, made with other options (%s); take it down first (%s) or choose another name",
+			options.Name, UpCommand(saved.Options), DownCommand(options.Name))
 	}
 	c, err = assemble(saved, log)
 	return c, false, err
@@ -114,29 +115,35 @@ func freeSlot(options Options) (int, error) {
 			return slot, nil
 		}
 	}
-	return 0, fmt.Errorf("choosing node addresses: all %d parts of 198.51.100.0/24 are in use; take a cluster down (zcluster status lists them)", plan.Slots)
+	return 0, fmt.Errorf("choosing node addresses: all %d parts of 198.51.100.0/24 are in use; take a cluster down, one of %v", plan.Slots, names)
 }
 
 // found makes a new cluster exist on disk. It refuses leftovers, which would make it fail later and less clearly.
 func (c *Cluster) found() error {
 	if left := c.leftovers(); len(left) > 0 {
-		return fmt.Errorf("founding cluster %q: something of an earlier one is left: %v; remove it with: zcluster down --name %s",
-			c.plan.Name, left, c.plan.Name)
+		return fmt.Errorf("founding cluster %q: something of an earlier one is left: %v; remove it with: %s",
+			c.plan.Name, left, DownCommand(c.plan.Name))
 	}
 	return spec{c.options, c.plan.Slot}.save()
 }
 
-// checkHolders tells a machine that was restarted from a component that died: only the latter can be repaired.
-func (c *Cluster) checkHolders() error {
+// checkNodes tells a machine that was restarted from a component that died: only the latter can be repaired.
+func (c *Cluster) checkNodes() error {
+	halfUp := func(what string) error {
+		return fmt.Errorf("cluster %q is half up: %s, after a restart of the machine or an interrupted up; start over with: %s",
+			c.plan.Name, what, DownCommand(c.plan.Name))
+	}
 	for _, n := range c.plan.Nodes {
 		holder, err := c.holder(n)
 		if err != nil {
 			return err
 		}
 		if !holder.Alive() {
-			return fmt.Errorf("cluster %q is half up: the namespaces of %s are gone, after a restart of the machine or an interrupted up; "+
-				"start over with: zcluster down --name %s", c.plan.Name, n.Name, c.plan.Name)
+			return halfUp("the namespaces of " + n.Name + " are gone")
 		}
+	}
+	if _, err := os.Stat(c.state.Connected()); err != nil {
+		return halfUp("its nodes are not connected")
 	}
 	return nil
 }

@@ -46,12 +46,16 @@ func StateOf(name string) State { return State{Root: filepath.Join(StateRoot, na
 
 func (s State) Spec() string            { return filepath.Join(s.Root, "cluster.json") }
 func (s State) Kubeconfig() string      { return filepath.Join(s.Root, "kubeconfig") }
+func (s State) KubeCache() string       { return filepath.Join(s.Root, "kube-cache") }
 func (s State) AuditLog() string        { return filepath.Join(s.Root, "audit.log") }
 func (s State) PKI() string             { return filepath.Join(s.Root, "pki") }
 func (s State) Logs() string            { return filepath.Join(s.Root, "logs") }
 func (s State) Pids() string            { return filepath.Join(s.Root, "pids") }
 func (s State) Etcd() string            { return filepath.Join(s.Root, "etcd") }
 func (s State) Conf(name string) string { return filepath.Join(s.Root, "conf", name) }
+
+// Connected exists once every node has its network.
+func (s State) Connected() string { return filepath.Join(s.Root, "connected") }
 
 // Node is what one node owns.
 func (s State) Node(name string) Node { return Node{Root: filepath.Join(s.Root, "nodes", name)} }

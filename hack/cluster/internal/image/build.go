@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zombie-operator/zombie-operator/hack/cluster/internal/node"
 )
 
-// blobCache is a directory that buildah makes on the host whatever its flags say.
-const blobCache = "/var/lib/containers"
+// containersDir is where buildah keeps a cache whatever its flags say. A user's podman keeps images there.
+const containersDir = "/var/lib/containers"
 
 // Build is an image to build from a Dockerfile.
 type Build struct {
@@ -39,10 +41,16 @@ func (b Build) Run(ctx context.Context) error {
 		return fmt.Errorf("making space for an image build: %w", err)
 	}
 	defer os.RemoveAll(space)
-	if err := os.Mkdir(filepath.Join(space, "rootfs"), 0o755); err != nil {
-		return fmt.Errorf("making space for an image build: %w", err)
+	for _, name := range []string{"rootfs", "containers"} {
+		if err := os.Mkdir(filepath.Join(space, name), 0o755); err != nil {
+			return fmt.Errorf("making space for an image build: %w", err)
+		}
 	}
-	defer removeIfNew(blobCache)()
+	removeMountPoint, err := makeMountPoint(containersDir)
+	if err != nil {
+		return err
+	}
+	defer removeMountPoint()
 	for name, content := range map[string]string{
 		"policy.json":     `{"default":[{"type":"insecureAcceptAnything"}]}`,
 		"registries.conf": "", // no registry: the build must not reach for one
@@ -94,7 +102,12 @@ func (b Build) buildah(ctx context.Context, space string, args ...string) error 
 	cmd := exec.CommandContext(ctx, filepath.Join(b.Root, "usr", "bin", "buildah"), append(global, args...)...)
 	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraryPath(b.Root), "TMPDIR="+space)
 	cmd.Stdout, cmd.Stderr = b.Progress, b.Progress
-	return node.Isolate(filepath.Join(space, "rootfs"), cmd.Run)
+	return node.Isolate(filepath.Join(space, "rootfs"), func() error {
+		if err := unix.Mount(filepath.Join(space, "containers"), containersDir, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("hiding %s from buildah: %w", containersDir, err)
+		}
+		return cmd.Run()
+	})
 }
 
 // libraryPath lists where Debian packages put libraries: /lib and /usr/lib, plain and by architecture.
@@ -107,10 +120,15 @@ func libraryPath(root string) string {
 	return strings.Join(paths, ":")
 }
 
-// removeIfNew returns a function that removes the directory, unless it exists now.
-func removeIfNew(dir string) func() {
-	if _, err := os.Stat(dir); err == nil {
-		return func() {}
+// makeMountPoint makes the directory unless it is there. The returned function removes what was made, and only while it
+// is empty: a user's podman may have started meanwhile.
+func makeMountPoint(dir string) (remove func(), err error) {
+	err = os.Mkdir(dir, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		return func() {}, nil
 	}
-	return func() { os.RemoveAll(dir) }
+	if err != nil {
+		return nil, fmt.Errorf("making a mount point: %w", err)
+	}
+	return func() { _ = os.Remove(dir) }, nil // fails for a directory that is not empty
 }

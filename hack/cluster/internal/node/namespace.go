@@ -27,6 +27,9 @@ func Create(n dirs.Node, hold func() error) error {
 				return fmt.Errorf("laying %s over %s: %w", m.Source, m.Target, err)
 			}
 		}
+		if err := pretendKernelSettings(n); err != nil {
+			return err
+		}
 		return hold()
 	})
 }

@@ -16,10 +16,12 @@ import (
 	"time"
 )
 
-// ID names a process for good: the kernel gives a pid again, but not together with the same start time.
+// ID names a process for good: the kernel gives a pid again, but not together with the same start time. That counts from
+// the boot, so a pid file that outlived its boot could otherwise name another process.
 type ID struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"startTicks"`
+	Boot  string `json:"bootID"`
 }
 
 // Spec is a program to run in the background.
@@ -52,7 +54,8 @@ func Start(s Spec, pidDir string) (ID, error) {
 	return id, save(id, filepath.Join(pidDir, s.Name))
 }
 
-// Load reads a pid file. A missing file is a process that was never started, not an error.
+// Load reads a pid file. A missing file is a process that was never started, not an error. One that holds no pid is of no
+// use, and what it meant is still in the cgroup of the cluster: it counts as missing, else no `down` could ever succeed.
 func Load(pidDir, name string) (ID, error) {
 	data, err := os.ReadFile(filepath.Join(pidDir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,8 +65,8 @@ func Load(pidDir, name string) (ID, error) {
 		return ID{}, fmt.Errorf("reading the pid file of %s: %w", name, err)
 	}
 	var id ID
-	if err := json.Unmarshal(data, &id); err != nil {
-		return ID{}, fmt.Errorf("parsing the pid file of %s: %w", name, err)
+	if json.Unmarshal(data, &id) != nil {
+		return ID{}, nil //nolint:nilerr // see above: it counts as missing
 	}
 	return id, nil
 }
@@ -90,13 +93,18 @@ func (id ID) Kill(wait time.Duration) error {
 	return nil
 }
 
+// save writes beside the file and renames, so that a reader never finds half of it.
 func save(id ID, path string) error {
 	data, err := json.Marshal(id)
 	if err != nil {
-		return err
+		return fmt.Errorf("encoding a pid file: %w", err)
 	}
-	if err := os.WriteFile(path, data, 0o644); err != nil {
+	partial := path + ".partial"
+	if err := os.WriteFile(partial, data, 0o644); err != nil {
 		return fmt.Errorf("writing a pid file: %w", err)
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return fmt.Errorf("placing a pid file: %w", err)
 	}
 	return nil
 }
@@ -107,7 +115,11 @@ func identify(pid int) (ID, error) {
 		return ID{}, err
 	}
 	start, err := startTicks(stat)
-	return ID{PID: pid, Start: start}, err
+	if err != nil {
+		return ID{}, err
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return ID{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, err
 }
 
 var errDead = errors.New("process has ended")

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -53,15 +54,19 @@ func TestAnotherProcessWithThePidIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	earlier := ID{PID: mine.PID, Start: mine.Start - 1}
-	if earlier.Alive() {
-		t.Error("a process of an earlier time is taken for this one")
-	}
-	if err := earlier.Kill(time.Second); err != nil {
-		t.Error(err)
-	}
-	if !mine.Alive() {
-		t.Error("Kill ended a process that has the pid but not the start time")
+	for what, other := range map[string]ID{
+		"an earlier time": {PID: mine.PID, Start: mine.Start - 1, Boot: mine.Boot},
+		"an earlier boot": {PID: mine.PID, Start: mine.Start, Boot: "00000000-0000-0000-0000-000000000000"},
+	} {
+		if other.Alive() {
+			t.Errorf("a process of %s is taken for this one", what)
+		}
+		if err := other.Kill(time.Second); err != nil {
+			t.Error(err)
+		}
+		if !mine.Alive() {
+			t.Fatalf("Kill of a process of %s ended another one with its pid", what)
+		}
 	}
 }
 
@@ -88,6 +93,19 @@ func TestMissingPidFileIsNoProcess(t *testing.T) {
 	}
 	if err := id.Kill(time.Second); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestBrokenPidFileIsNoProcess(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"", `{"pid": 1`, "4711", "\x00\x00"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "broken"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if id, err := Load(dir, "broken"); err != nil || id.Alive() {
+			t.Errorf("%q: got %v alive %t, error %v", content, id, id.Alive(), err)
+		}
 	}
 }
 

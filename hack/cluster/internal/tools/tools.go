@@ -56,14 +56,15 @@ func versionFlags() string {
 
 // Prepare builds and downloads what is missing or out of date.
 func Prepare(ctx context.Context, cache dirs.Cache, log *progress.Log) (Tools, error) {
-	bin := cache.Bin(Version)
-	if err := build(ctx, bin, log); err != nil {
+	if err := Build(ctx, cache, log); err != nil {
 		return Tools{}, err
 	}
 	return runtimeTools(ctx, cache, log)
 }
 
-func build(ctx context.Context, bin string, log *progress.Log) error {
+// Build builds from Go modules what is missing or out of date: Kubernetes and etcd, all that a test of the API needs.
+func Build(ctx context.Context, cache dirs.Cache, log *progress.Log) error {
+	bin := cache.Bin(Version)
 	source, err := gobuild.FindSource()
 	if err != nil {
 		return err
