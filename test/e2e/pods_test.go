@@ -55,14 +55,15 @@ func container(name string, command ...string) corev1.Container {
 	return corev1.Container{Name: name, Image: leaksImage, ImagePullPolicy: corev1.PullNever, Command: command}
 }
 
+// pod makes a pod on the first node, past the scheduler.
 func pod(namespace, name string, containers ...corev1.Container) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": name}},
-		Spec:       corev1.PodSpec{Containers: containers, TerminationGracePeriodSeconds: new(int64(1))},
+		Spec:       corev1.PodSpec{NodeName: nodeName, Containers: containers, TerminationGracePeriodSeconds: new(int64(1))},
 	}
 }
 
-// fromManifest makes one of the pods of hack/leaks, as the demo shows them, in another namespace.
+// fromManifest makes one of the pods of hack/leaks, as the demo shows them, in another namespace and on the first node.
 func fromManifest(t *testing.T, namespace, name string) *corev1.Pod {
 	t.Helper()
 	raw, err := os.ReadFile(repository + "/hack/leaks/manifests/" + name + ".yaml")
@@ -73,7 +74,7 @@ func fromManifest(t *testing.T, namespace, name string) *corev1.Pod {
 	if err := yaml.Unmarshal(raw, &p); err != nil {
 		t.Fatal(err)
 	}
-	p.Namespace = namespace
+	p.Namespace, p.Spec.NodeName = namespace, nodeName
 	return &p
 }
 
