@@ -131,6 +131,24 @@ func TestRunStopsWhileACallHangs(t *testing.T) {
 	})
 }
 
+func TestRunDoesNotReturnBeforeItsLastCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.zombies(1)
+		a, _ := newAgent(t, n, s)
+		s.stubborn = true
+		s.behave(5*time.Second, nil)
+		stop := run(t, a)
+		pass(1)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took < 5*time.Second {
+			t.Errorf("stopping took %s, want 5s at least: a call is under way", took)
+		}
+	})
+}
+
 // reportedBefore is the report that an earlier agent left: three zombies, the oldest two hours dead.
 func reportedBefore(now time.Time) *v1alpha1.ZombieReport {
 	oldest := metav1.NewTime(now.Add(-2 * time.Hour))

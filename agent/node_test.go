@@ -154,6 +154,8 @@ type server struct {
 	calls []string
 	takes time.Duration
 	err   error
+	// stubborn says that a call goes on when its context ends.
+	stubborn bool
 }
 
 func newServer(t *testing.T, reports ...client.Object) *server {
@@ -197,10 +199,13 @@ var reportKey = client.ObjectKey{Namespace: "shop", Name: v1alpha1.ReportName("w
 func (s *server) call(ctx context.Context, verb string) error {
 	s.mu.Lock()
 	s.calls = append(s.calls, verb)
-	takes, err := s.takes, s.err
+	takes, err, done := s.takes, s.err, ctx.Done()
+	if s.stubborn {
+		done = nil
+	}
 	s.mu.Unlock()
 	select {
-	case <-ctx.Done():
+	case <-done:
 		return ctx.Err()
 	case <-time.After(takes):
 		return err

@@ -108,10 +108,10 @@ func (n *node) add(pod Pod, id string, pid int) {
 // remove lets the runtime forget a container; its processes are not touched.
 func (n *node) remove(id string) { delete(n.containers, id) }
 
-// end lets a process end and be waited for.
-func (n *node) end(pid int) {
-	delete(n.processes, pid)
-	delete(n.identities, pid)
+// end lets process 10, the first one of container w1 in the tests, end and be waited for.
+func (n *node) end() {
+	delete(n.processes, 10)
+	delete(n.identities, 10)
 }
 
 func newInventory(n *node) (*Inventory, *bytes.Buffer) {
@@ -196,6 +196,7 @@ func TestRefreshKeepsWhatItKnew(t *testing.T) {
 			n.add(web, "w1", 10)
 			i, _ := newInventory(n)
 			mustRefresh(t, i)
+			n.asked = nil
 			tc.happen(n)
 			for range 3 {
 				if err := i.Refresh(t.Context()); (err != nil) != tc.failed {
@@ -203,6 +204,9 @@ func TestRefreshKeepsWhatItKnew(t *testing.T) {
 				}
 			}
 			wantIDs(t, i, "w1")
+			if len(n.asked) > 0 {
+				t.Errorf("asked again for %v, as if it had been forgotten", n.asked)
+			}
 			if !i.Pods()[web] {
 				t.Errorf("pods = %v, want all of web known", i.Pods())
 			}
@@ -213,7 +217,7 @@ func TestRefreshKeepsWhatItKnew(t *testing.T) {
 func TestRefreshDropsAContainer(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*node){
-		"whose first process ended": func(n *node) { n.end(10) },
+		"whose first process ended": func(n *node) { n.end() },
 		"whose first process is a zombie": func(n *node) {
 			n.processes[10] = kernel.Process{PID: 10, State: "Z", Threads: 1, StartTicks: 10}
 		},
@@ -243,7 +247,7 @@ func TestRefreshTakesTheNextContainerOfARestart(t *testing.T) {
 	n.add(web, "w1", 10)
 	i, _ := newInventory(n)
 	mustRefresh(t, i)
-	n.end(10)
+	n.end()
 	n.remove("w1")
 	n.add(web, "w2", 20)
 	mustRefresh(t, i)
@@ -260,7 +264,7 @@ func TestRefreshDropsAPodAfterTwoAnswersWithoutIt(t *testing.T) {
 	sandbox := n.sandboxes["web"]
 	delete(n.sandboxes, "web")
 	n.remove("w1")
-	n.end(10)
+	n.end()
 	has := func() bool { _, ok := i.Pods()[web]; return ok }
 
 	mustRefresh(t, i)
@@ -439,7 +443,7 @@ func TestRefreshFailsWhenNoContainerIsUsable(t *testing.T) {
 	t.Parallel()
 	n := newNode()
 	n.add(n.addPod("web"), "w1", 10)
-	n.end(10) // as it looks from a PID namespace of the agent's own
+	n.end() // as it looks from a PID namespace of the agent's own
 	i, _ := newInventory(n)
 	if err := i.Refresh(t.Context()); !kernel.IsVanished(err) || !strings.Contains(err.Error(), "hostPID: true") {
 		t.Errorf("error = %v, want one that asks for hostPID", err)
@@ -457,7 +461,7 @@ func TestRefreshDoesNotKnowAllOfAPodWhoseContainerEndedUnseen(t *testing.T) {
 	n.add(web, "w2", 20)
 	i, _ := newInventory(n)
 	mustRefresh(t, i)
-	n.end(10)
+	n.end()
 	n.sandboxErr = errBroken
 	_ = i.Refresh(t.Context())
 	if complete, ok := i.Pods()[web]; complete || !ok {

@@ -288,6 +288,22 @@ func TestPublishRemembersAgesBeforeItWrites(t *testing.T) {
 	s.want(t, "status web")
 }
 
+func TestPublishRemembersNothingOfItsOwnReport(t *testing.T) {
+	t.Parallel()
+	s, remembered := newServer(t), memories{}
+	p, _ := newPublisher(s, remembered)
+	untold := web(5)
+	untold.AgesUntold = true
+	publishAt(t, p, noon, untold)
+	publishAt(t, p, later(1), untold)
+	s.calls = nil
+	publishAt(t, p, noon.Add(CompareInterval), untold)
+	s.want(t, "get web")
+	if len(remembered) > 0 {
+		t.Errorf("remembered %v, want nothing: the tracker knew it all", remembered)
+	}
+}
+
 func TestPublishRemembersNothingOfAReportThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s, remembered := newServer(t), memories{}

@@ -117,14 +117,6 @@ func mustScan(t *testing.T, s *Scanner, now time.Time) Result {
 	return result
 }
 
-func pids(zombies []Zombie) []int {
-	var out []int
-	for _, z := range zombies {
-		out = append(out, z.PID)
-	}
-	return out
-}
-
 func TestScanTellsAllOfAZombieAndItsParent(t *testing.T) {
 	t.Parallel()
 	n := newNode(live(1, 0), live(10, 1), dead(11, 10), dead(12, 10))
