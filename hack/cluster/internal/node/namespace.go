@@ -132,7 +132,8 @@ func rootIsNoMount() (bool, error) {
 	return !slices.Contains(mounts, "/"), nil
 }
 
-// enterRootCopy makes the root of a chroot a mount of its own.
+// enterRootCopy makes the root of a chroot a mount of its own, and the root of the whole mount namespace: runc joins the
+// namespace of a container to run a command in it, and expects to come out at the root that it pivoted to.
 // The propagation can only be cut at the real root: joining its own mount namespace takes the thread there for a moment.
 // There it must stay cut, since the kernel pivots no root whose parent mount is shared.
 func enterRootCopy(dir string) error {
@@ -158,7 +159,27 @@ func enterRootCopy(dir string) error {
 		return fmt.Errorf("opening the copy of the root: %w", err)
 	}
 	defer root.Close()
-	return chrootTo(root)
+	if err := join(unix.Gettid(), "mnt"); err != nil {
+		return err
+	}
+	return pivotTo(root)
+}
+
+// pivotTo makes a mount the root of the mount namespace and lets go of the old root, which pivoting lays over it.
+func pivotTo(dir *os.File) error {
+	if err := unix.Fchdir(int(dir.Fd())); err != nil {
+		return fmt.Errorf("entering the root of the node: %w", err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivoting to the root of the node: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("letting go of the old root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return fmt.Errorf("entering the root of the node: %w", err)
+	}
+	return nil
 }
 
 func chrootTo(dir *os.File) error {
