@@ -8,6 +8,9 @@ import (
 	"os"
 	"runtime"
 	"testing"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // requireEnv makes it a failure to leave these tests out.
@@ -27,6 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	log.SetLogger(logr.Discard()) // or controller-runtime prints a stack trace to say that nobody did
 	os.Exit(withCluster(m.Run))
 }
 
