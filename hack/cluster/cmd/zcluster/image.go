@@ -78,5 +78,13 @@ func checkImageFlags(b *image.Build) error {
 			return fmt.Errorf("looking at what to build: %w", err)
 		}
 	}
+	// The build runs in mounts of its own, and in a chroot its working directory is another one.
+	for _, path := range []*string{&b.File, &b.Context, &b.Output} {
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("finding what to build: %w", err)
+		}
+		*path = abs
+	}
 	return cluster.CheckRights()
 }
