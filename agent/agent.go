@@ -5,11 +5,12 @@ package agent
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/health"
@@ -36,11 +37,20 @@ type Agent struct {
 	firstLook time.Time
 	// homes are the containers of the zombies of the last look.
 	homes map[scan.Key]string
-	elsewhere
+	// told are the steps of the counts that were last logged.
+	told elsewhere
 }
 
-// elsewhere counts the zombies that are in no report.
+// elsewhere counts the zombies that are in no report, and what looks like one.
 type elsewhere struct{ host, unknown, liveLeaders, traced, unreadable int }
+
+// steps makes counts comparable that differ only a little: they change all the time, and the log should not.
+func (e elsewhere) steps() elsewhere {
+	return elsewhere{
+		host: observe.Step(e.host), unknown: observe.Step(e.unknown), liveLeaders: observe.Step(e.liveLeaders),
+		traced: observe.Step(e.traced), unreadable: observe.Step(e.unreadable),
+	}
+}
 
 // Run scans until the context ends. Scanning never waits for the API server: a slow or absent one only delays reports,
 // and then the newest look is reported, not each one in between.
@@ -84,9 +94,19 @@ func (a *Agent) checkRights() {
 		hidden = errNotHostPID
 	}
 	a.note(health.PartHostPID, hidden)
-	if _, err := a.Proc.PIDNamespace(1); errors.Is(err, fs.ErrPermission) {
+	if !mayTrace() {
 		a.Log.Warn("Scanning goes on with what is left", "err", errNoPtrace)
 	}
+}
+
+// mayTrace says whether the agent has CAP_SYS_PTRACE. To try it on a process would not do: some refuse even then.
+func mayTrace() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return true // not known; nothing to warn of
+	}
+	return sets[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
 }
 
 // look takes one look at the node. It returns false when nothing can be said yet.
@@ -152,8 +172,8 @@ func (a *Agent) attributed(result scan.Result, stayed []sighting.Zombie) (zombie
 		}
 	}
 	a.homes = homes
-	if counts != a.elsewhere {
-		a.elsewhere = counts
+	if steps := counts.steps(); steps != a.told {
+		a.told = steps
 		a.Log.Info("Zombies that are in no report", "ofTheHost", counts.host, "unattributed", counts.unknown,
 			"traced", counts.traced, "leadersWithLiveThreads", counts.liveLeaders, "unreadable", counts.unreadable)
 	}

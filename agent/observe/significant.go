@@ -83,12 +83,12 @@ func byName(o v1alpha1.Observed) []v1alpha1.ContainerObservation {
 	return containers
 }
 
-// magnitude numbers the steps 0, 1, 2, 5, 10, 20, 50, 100 and so on: it is the same for counts between two steps.
-func magnitude(n int32) int {
-	step, decade := 0, int64(1)
+// Step numbers the steps 0, 1, 2, 5, 10, 20, 50, 100 and so on: it is the same for counts between two steps.
+func Step(n int) int {
+	step, decade := 0, 1
 	for {
-		for _, m := range [...]int64{1, 2, 5} {
-			if int64(n) < m*decade {
+		for _, m := range [...]int{1, 2, 5} {
+			if n < m*decade {
 				return step
 			}
 			step++
@@ -96,3 +96,5 @@ func magnitude(n int32) int {
 		decade *= 10
 	}
 }
+
+func magnitude(n int32) int { return Step(int(n)) }

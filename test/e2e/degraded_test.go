@@ -21,6 +21,9 @@ func lacking(t *testing.T, name string, ready bool, says string, change func(*co
 	change(&p.Spec)
 	create(t, p)
 	began := time.Now()
+	if log, err := output(kubectl, "logs", "-n", operatorNamespace, installed.Name); err != nil || strings.Contains(log, says) {
+		t.Errorf("the installed agent says %q although it lacks nothing, or nothing: %v", says, err)
+	}
 	eventually(t, time.Minute, func(context.Context) string {
 		log, err := output(kubectl, "logs", "-n", operatorNamespace, name)
 		if err != nil {
