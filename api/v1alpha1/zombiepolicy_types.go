@@ -18,7 +18,8 @@ const (
 
 // ZombiePolicySpec is what a team wants done about the leaks of its pods.
 type ZombiePolicySpec struct {
-	// mode is DryRun (tell what would be done), Enforce (do it) or Paused (neither).
+	// mode is DryRun (tell what would be done), Enforce (do it) or Paused (neither). In this release nothing acts on policies
+	// yet, whatever the mode.
 	// +kubebuilder:default=DryRun
 	// +optional
 	Mode PolicyMode `json:"mode,omitempty"`
@@ -99,30 +100,31 @@ type ZombiePolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// governed is the number of pods that this policy governs.
+	// governed is the number of pods that this policy governs; absent before they were counted.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000000
 	// +optional
-	Governed int32 `json:"governed"`
+	Governed *int32 `json:"governed,omitempty"`
 
-	// leaking is the number of governed pods in which the trigger holds.
+	// leaking is the number of governed pods in which the trigger holds; absent before they were counted.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000000
 	// +optional
-	Leaking int32 `json:"leaking"`
+	Leaking *int32 `json:"leaking,omitempty"`
 
-	// inFlight is the number of acts under way.
+	// inFlight is the number of acts under way; absent before they were counted.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000000
 	// +optional
-	InFlight int32 `json:"inFlight"`
+	InFlight *int32 `json:"inFlight,omitempty"`
 
 	// lastAct is the newest act under this policy.
 	// +optional
 	LastAct *LastAct `json:"lastAct,omitempty"`
 }
 
-// ZombiePolicy is a team's rules for the pods of its own namespace.
+// ZombiePolicy is a team's rules for the pods of its own namespace. In this release it is checked when it is applied, and
+// nothing acts on it yet.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -145,7 +147,7 @@ type ZombiePolicy struct {
 	Spec ZombiePolicySpec `json:"spec"`
 
 	// status is what the controller sees.
-	// +kubebuilder:default={"observedGeneration":-1,"governed":0,"leaking":0,"inFlight":0}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status ZombiePolicyStatus `json:"status,omitempty"`
 }
@@ -169,7 +171,8 @@ type ClusterZombiePolicySpec struct {
 	ZombiePolicySpec `json:",inline"`
 }
 
-// ClusterZombiePolicy is the cluster owners' rules for the pods of chosen namespaces.
+// ClusterZombiePolicy is the cluster owners' rules for the pods of chosen namespaces. In this release it is checked when it
+// is applied, and nothing acts on it yet.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -192,7 +195,7 @@ type ClusterZombiePolicy struct {
 	Spec ClusterZombiePolicySpec `json:"spec"`
 
 	// status is what the controller sees.
-	// +kubebuilder:default={"observedGeneration":-1,"governed":0,"leaking":0,"inFlight":0}
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status ZombiePolicyStatus `json:"status,omitempty"`
 }

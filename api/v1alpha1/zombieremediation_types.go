@@ -257,6 +257,7 @@ type ZombieRemediationStatus struct {
 // as a whole would leave nothing to check.
 
 // ZombieRemediation is one act on one container: intent, execution and proof. All of them together are the audit trail.
+// In this release nothing creates or executes one yet.
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True') || (has(self.status) && self.status == oldSelf.status)",fieldPath=".status",message="is final: the remediation is completed"
 // +kubebuilder:object:root=true

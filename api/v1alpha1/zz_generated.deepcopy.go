@@ -517,6 +517,21 @@ func (in *ZombiePolicyStatus) DeepCopyInto(out *ZombiePolicyStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Governed != nil {
+		in, out := &in.Governed, &out.Governed
+		*out = new(int32)
+		**out = **in
+	}
+	if in.Leaking != nil {
+		in, out := &in.Leaking, &out.Leaking
+		*out = new(int32)
+		**out = **in
+	}
+	if in.InFlight != nil {
+		in, out := &in.InFlight, &out.InFlight
+		*out = new(int32)
+		**out = **in
+	}
 	if in.LastAct != nil {
 		in, out := &in.LastAct, &out.LastAct
 		*out = new(LastAct)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -15,9 +17,17 @@ type batches struct {
 	child string
 }
 
+var errNoCount = errors.New("it must be 1 or more")
+
 func batchFlags(fs *flag.FlagSet, def batches) *batches {
 	b := &def
-	fs.IntVar(&b.count, "count", def.count, "zombies to make at once")
+	b.count = def.count
+	fs.Func("count", fmt.Sprintf("zombies to make at once, 1 or more (default %d)", def.count), func(s string) (err error) {
+		if b.count, err = strconv.Atoi(s); err == nil && b.count < 1 {
+			err = errNoCount
+		}
+		return err
+	})
 	fs.DurationVar(&b.every, "every", def.every, "make as many again this often; 0: never")
 	// A pod forgotten on somebody's node must not fill its PID table (32768 on many).
 	fs.IntVar(&b.max, "max", 1000, "make no more once the next batch would exceed this many")

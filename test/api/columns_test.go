@@ -34,7 +34,7 @@ func TestKubectlGetPrints(t *testing.T) {
 		want         printed
 	}{
 		"a policy that nobody has looked at yet": {"zombiepolicies", goodPolicy, printed{
-			policyColumns, []string{"web", "DryRun", "-", "0", "0", "-", someAge},
+			policyColumns, []string{"web", "DryRun", "-", "-", "-", "-", someAge},
 			[]string{"Priority", "Zombies"}, []string{"0", "50"},
 		}},
 		"a policy in force": {"zombiepolicies", goodPolicy + statusOfPolicy, printed{

@@ -27,7 +27,7 @@ func TestWhatIsNotWrittenGetsItsDefault(t *testing.T) {
 			}, "spec", "ladder")
 			wantAt(t, stored, nil, "spec", "containerNames")
 			wantAt(t, stored, tree{
-				"observedGeneration": int64(-1), "governed": int64(0), "leaking": int64(0), "inFlight": int64(0),
+				"observedGeneration": int64(-1),
 			}, "status")
 		})
 	}

@@ -55,9 +55,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombiePolicyStatus
       default:
-        governed: 0
-        inFlight: 0
-        leaking: 0
         observedGeneration: -1
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ClusterZombiePolicySpec
   map:
@@ -357,9 +354,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombiePolicyStatus
       default:
-        governed: 0
-        inFlight: 0
-        leaking: 0
         observedGeneration: -1
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombiePolicySpec
   map:

@@ -15,11 +15,11 @@ type ZombiePolicyStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that the controller last acted on; -1 before it saw the policy.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// governed is the number of pods that this policy governs.
+	// governed is the number of pods that this policy governs; absent before they were counted.
 	Governed *int32 `json:"governed,omitempty"`
-	// leaking is the number of governed pods in which the trigger holds.
+	// leaking is the number of governed pods in which the trigger holds; absent before they were counted.
 	Leaking *int32 `json:"leaking,omitempty"`
-	// inFlight is the number of acts under way.
+	// inFlight is the number of acts under way; absent before they were counted.
 	InFlight *int32 `json:"inFlight,omitempty"`
 	// lastAct is the newest act under this policy.
 	LastAct *LastActApplyConfiguration `json:"lastAct,omitempty"`
