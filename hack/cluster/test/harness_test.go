@@ -8,9 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // requireRoot leaves the test out where it cannot run, except where leaving it out would hide a failure.
@@ -128,9 +129,20 @@ func pidOf(t *testing.T, component string) int {
 	return id.PID
 }
 
+// kill ends a process and waits until it is dead: the kernel answers a kill before its victim has stopped to run.
 func kill(t *testing.T, pid int) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(process) }()
+	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	const tenSeconds = 10_000 // milliseconds
+	ended := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
+	if n, err := unix.Poll(ended, tenSeconds); n != 1 {
+		t.Fatalf("process %d did not end: %v", pid, err)
 	}
 }
