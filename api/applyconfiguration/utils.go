@@ -52,6 +52,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SignalParentActApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Trigger"):
 		return &apiv1alpha1.TriggerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TriggeredContainer"):
+		return &apiv1alpha1.TriggeredContainerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ZombiePolicy"):
 		return &apiv1alpha1.ZombiePolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ZombiePolicySpec"):

@@ -17,8 +17,14 @@ const (
 func ReportName(podName, podUID string) string {
 	sum := sha256.Sum256([]byte(podUID))
 	hash := hex.EncodeToString(sum[:])[:reportHashLen]
-	if room := maxNameLength - reportHashLen - 1; len(podName) > room {
-		podName = strings.TrimRight(podName[:room], "-.")
+	return cutTo(podName, reportHashLen) + "-" + hash
+}
+
+// cutTo shortens a pod's name so that a hyphen and a hash of this length fit behind it.
+func cutTo(podName string, hashLen int) string {
+	room := maxNameLength - hashLen - 1
+	if len(podName) <= room {
+		return podName
 	}
-	return podName + "-" + hash
+	return strings.TrimRight(podName[:room], "-.")
 }

@@ -18,8 +18,7 @@ const (
 
 // ZombiePolicySpec is what a team wants done about the leaks of its pods.
 type ZombiePolicySpec struct {
-	// mode is DryRun (tell what would be done), Enforce (do it) or Paused (neither). In this release nothing acts on policies
-	// yet, whatever the mode.
+	// mode is DryRun (tell what would be done), Enforce (do it) or Paused (neither).
 	// +kubebuilder:default=DryRun
 	// +optional
 	Mode PolicyMode `json:"mode,omitempty"`
@@ -85,6 +84,9 @@ type Trigger struct {
 	ForSeconds *int32 `json:"forSeconds,omitempty"`
 }
 
+// ConditionReady is True when a policy is in force; its reason is the policy's mode. The controller writes it.
+const ConditionReady = "Ready"
+
 // ZombiePolicyStatus is what the controller sees of a policy.
 type ZombiePolicyStatus struct {
 	// conditions: Ready says whether the policy is in force.
@@ -123,8 +125,7 @@ type ZombiePolicyStatus struct {
 	LastAct *LastAct `json:"lastAct,omitempty"`
 }
 
-// ZombiePolicy is a team's rules for the pods of its own namespace. In this release it is checked when it is applied, and
-// nothing acts on it yet.
+// ZombiePolicy is a team's rules for the pods of its own namespace.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -171,8 +172,8 @@ type ClusterZombiePolicySpec struct {
 	ZombiePolicySpec `json:",inline"`
 }
 
-// ClusterZombiePolicy is the cluster owners' rules for the pods of chosen namespaces. In this release it is checked when it
-// is applied, and nothing acts on it yet.
+// ClusterZombiePolicy is the cluster owners' rules for the pods of chosen namespaces. A ZombiePolicy that selects the same
+// container governs it instead, but goes no further than this one: Paused pauses it, DryRun lets it only tell.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

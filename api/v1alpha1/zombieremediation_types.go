@@ -96,6 +96,13 @@ type LastAct struct {
 // +kubebuilder:validation:Enum=SignalParent;RestartContainer
 type RemediationAction string
 
+const (
+	// RemediationSignalParent sends a signal to one process.
+	RemediationSignalParent = RemediationAction(ActionSignalParent)
+	// RemediationRestartContainer stops one container, which the kubelet then starts again.
+	RemediationRestartContainer = RemediationAction(ActionRestartContainer)
+)
+
 // ZombieRemediationSpec is the act as the controller decided it. It never changes.
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is immutable: an act is decided once"
@@ -170,6 +177,12 @@ type SignalParentAct struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=9007199254740991
 	StartTicks int64 `json:"startTicks"`
+
+	// command is the parent's command name as it was reported, to be read by people.
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	// +optional
+	Command string `json:"command,omitempty"`
 }
 
 // RestartContainerAct is how a container is stopped.
@@ -200,6 +213,7 @@ type RestartContainerAct struct {
 // ZombieRemediationStatus is the execution and the proof.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.conditions) || !self.conditions.exists(c, c.type == 'Completed' && c.status == 'True') || has(self.outcome)",fieldPath=".outcome",reason="FieldValueRequired",message="is required when the remediation is completed"
+// +kubebuilder:validation:XValidation:rule="!has(self.conditions) || !self.conditions.exists(c, c.type == 'Cancelled' && c.status == 'True') || !self.conditions.exists(c, c.type == 'Executing' && c.status == 'True')",fieldPath=".conditions",message="an act whose execution began cannot be cancelled"
 type ZombieRemediationStatus struct {
 	// conditions: Claimed and Executing (agent), Cancelled (controller), Completed (whoever ends it).
 	// +kubebuilder:validation:MaxItems=8
@@ -257,7 +271,7 @@ type ZombieRemediationStatus struct {
 // as a whole would leave nothing to check.
 
 // ZombieRemediation is one act on one container: intent, execution and proof. All of them together are the audit trail.
-// In this release nothing creates or executes one yet.
+// The controller creates it, the agent of its node executes it; made by hand it is executed all the same.
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True') || (has(self.status) && self.status == oldSelf.status)",fieldPath=".status",message="is final: the remediation is completed"
 // +kubebuilder:object:root=true

@@ -2,12 +2,15 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Field managers of a report's status: two writers with disjoint fields.
+// Field managers of a report's status: their fields are disjoint.
 const (
 	// FieldManagerAgent owns spec, status.observed and the condition Leaking.
 	FieldManagerAgent = "zombie-agent"
-	// FieldManagerController owns status.judgement and every other condition.
+	// FieldManagerController owns the conditions Verified and Stale.
 	FieldManagerController = "zombie-controller"
+	// FieldManagerRemedy is the controller too, where it judges leaks by policies: it owns status.judgement and the
+	// conditions Triggered and Alerting.
+	FieldManagerRemedy = "zombie-controller-remedy"
 )
 
 // Condition types of a ZombieReport.
@@ -18,6 +21,10 @@ const (
 	ConditionVerified = "Verified"
 	// ConditionStale is True when the agent of the report's node is not ready, so that the report may be out of date. The controller writes it.
 	ConditionStale = "Stale"
+	// ConditionTriggered is True while the trigger of the governing policy holds in a container of the pod. The controller writes it.
+	ConditionTriggered = "Triggered"
+	// ConditionAlerting is True while a policy alerts people of the leak. The controller writes it.
+	ConditionAlerting = "Alerting"
 )
 
 // Reasons of the condition Leaking.
@@ -44,7 +51,7 @@ const (
 	// MaxImage is how many characters of an image's name a report shows.
 	MaxImage = 256
 	// MaxConditionMessage is how many characters the message of a report's condition may have.
-	MaxConditionMessage = 384
+	MaxConditionMessage = 320
 )
 
 // ZombieReportSpec says which pod the report is about. It never changes.
@@ -230,22 +237,45 @@ type Parent struct {
 
 // Judgement is what the controller makes of the observation.
 type Judgement struct {
-	// policy is the policy that governs the container with most zombies.
+	// container is the container that policy and next are about: the one with most zombies of those in which something
+	// is done or would be done, else the one with most zombies that a policy governs.
+	// +optional
+	Container ContainerName `json:"container,omitempty"`
+
+	// policy is the policy that governs this container; absent when none does.
 	// +optional
 	Policy *PolicyReference `json:"policy,omitempty"`
 
-	// next is what will be done, or why nothing will.
+	// next is what will be done, or why nothing will; absent when no policy governs a container of the pod.
 	// +optional
 	Next *NextStep `json:"next,omitempty"`
+
+	// triggered are the containers in which the trigger of the governing policy holds.
+	// +kubebuilder:validation:MaxItems=3
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Triggered []TriggeredContainer `json:"triggered,omitempty"`
 
 	// lastAct is the newest act on the pod.
 	// +optional
 	LastAct *LastAct `json:"lastAct,omitempty"`
 }
 
+// TriggeredContainer is a container in which the trigger of the governing policy holds.
+type TriggeredContainer struct {
+	// name is the name of the container in the pod.
+	// +required
+	Name ContainerName `json:"name"`
+
+	// since is when the trigger began to hold; it has held without a break.
+	// +required
+	Since metav1.Time `json:"since"`
+}
+
 // NextStep is what will be done about a leak, or why nothing will.
 type NextStep struct {
-	// action is the next rung of the ladder; absent when none is left or none may be taken.
+	// action is the rung of the ladder that is on; absent when none is left or the trigger does not hold.
 	// +optional
 	Action Action `json:"action,omitempty"`
 
@@ -260,17 +290,25 @@ type NextStep struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]*$`
 	Reason string `json:"reason"`
 
-	// message is the reason in a sentence.
+	// doing is for tables: the signal or Restart or Alert while such an act is on, with DryRun: before it when it is only
+	// told, else the reason.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9:]*$`
+	Doing string `json:"doing"`
+
+	// message is the plan or the reason in a sentence. In DryRun it is the sentence that Enforce would write.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Message string `json:"message,omitempty"`
 }
 
-// ZombieReportStatus has two writers by server-side apply: the agent owns observed and the condition Leaking, the controller the rest.
+// ZombieReportStatus is written by server-side apply: the agent owns observed and the condition Leaking, the controller the rest.
 type ZombieReportStatus struct {
-	// conditions: Leaking (agent), Verified and Stale (controller).
+	// conditions: Leaking (agent), Verified, Stale, Triggered and Alerting (controller).
 	// +kubebuilder:validation:MaxItems=5
-	// +kubebuilder:validation:XValidation:rule="self.all(c, c.message.size() <= 384)",message="each message may have at most 384 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.message.size() <= 320)",message="each message may have at most 320 characters"
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.type.size() <= 32 && c.reason.size() <= 64)",message="each type may have at most 32 characters, each reason at most 64"
 	// +listType=map
 	// +listMapKey=type
@@ -297,13 +335,17 @@ type ZombieReportStatus struct {
 // +kubebuilder:printcolumn:name="Zombies",type=integer,JSONPath=`.status.observed.zombies`
 // +kubebuilder:printcolumn:name="Parent",type=string,JSONPath=`.status.observed.containers[0].parents[0].command`
 // +kubebuilder:printcolumn:name="Cause",type=string,JSONPath=`.status.observed.containers[0].parents[0].cause`
-// +kubebuilder:printcolumn:name="Leaking",type=string,JSONPath=`.status.conditions[?(@.type=="Leaking")].status`
+// +kubebuilder:printcolumn:name="Doing",type=string,JSONPath=`.status.judgement.next.doing`
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.conditions[?(@.type=="Leaking")].lastTransitionTime`
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.podName`,priority=1
 // +kubebuilder:printcolumn:name="Container",type=string,JSONPath=`.status.observed.containers[0].name`,priority=1
 // +kubebuilder:printcolumn:name="PID",type=integer,JSONPath=`.status.observed.containers[0].parents[0].pid`,priority=1
 // +kubebuilder:printcolumn:name="Oldest",type=date,JSONPath=`.status.observed.oldestZombieTime`,priority=1
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`,priority=1
+// +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.status.judgement.policy.name`,priority=1
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.status.judgement.next.mode`,priority=1
+// +kubebuilder:printcolumn:name="Last Outcome",type=string,JSONPath=`.status.judgement.lastAct.outcome`,priority=1
+// +kubebuilder:printcolumn:name="Leaking",type=string,JSONPath=`.status.conditions[?(@.type=="Leaking")].status`,priority=1
 // +kubebuilder:printcolumn:name="Stale",type=string,JSONPath=`.status.conditions[?(@.type=="Stale")].status`,priority=1
 type ZombieReport struct {
 	metav1.TypeMeta `json:",inline"`

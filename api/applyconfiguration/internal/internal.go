@@ -125,6 +125,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Judgement
   map:
     fields:
+    - name: container
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.ContainerName
     - name: lastAct
       type:
         namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.LastAct
@@ -134,6 +137,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: policy
       type:
         namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.PolicyReference
+    - name: triggered
+      type:
+        list:
+          elementType:
+            namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.TriggeredContainer
+          elementRelationship: associative
+          keys:
+          - name
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.LabelValue
   scalar: string
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.LastAct
@@ -160,6 +171,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: action
       type:
         namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.Action
+    - name: doing
+      type:
+        scalar: string
     - name: message
       type:
         scalar: string
@@ -312,6 +326,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.SignalParentAct
   map:
     fields:
+    - name: command
+      type:
+        scalar: string
     - name: pid
       type:
         scalar: numeric
@@ -335,6 +352,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: zombies
       type:
         scalar: numeric
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.TriggeredContainer
+  map:
+    fields:
+    - name: name
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.ContainerName
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombiePolicy
   map:
     fields:

@@ -14,8 +14,8 @@ import (
 // ClusterZombiePolicyApplyConfiguration represents a declarative configuration of the ClusterZombiePolicy type for use
 // with apply.
 //
-// ClusterZombiePolicy is the cluster owners' rules for the pods of chosen namespaces. In this release it is checked when it
-// is applied, and nothing acts on it yet.
+// ClusterZombiePolicy is the cluster owners' rules for the pods of chosen namespaces. A ZombiePolicy that selects the same
+// container governs it instead, but goes no further than this one: Paused pauses it, DryRun lets it only tell.
 type ClusterZombiePolicyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

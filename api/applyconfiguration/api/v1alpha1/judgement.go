@@ -2,15 +2,24 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
 // JudgementApplyConfiguration represents a declarative configuration of the Judgement type for use
 // with apply.
 //
 // Judgement is what the controller makes of the observation.
 type JudgementApplyConfiguration struct {
-	// policy is the policy that governs the container with most zombies.
+	// container is the container that policy and next are about: the one with most zombies of those in which something
+	// is done or would be done, else the one with most zombies that a policy governs.
+	Container *apiv1alpha1.ContainerName `json:"container,omitempty"`
+	// policy is the policy that governs this container; absent when none does.
 	Policy *PolicyReferenceApplyConfiguration `json:"policy,omitempty"`
-	// next is what will be done, or why nothing will.
+	// next is what will be done, or why nothing will; absent when no policy governs a container of the pod.
 	Next *NextStepApplyConfiguration `json:"next,omitempty"`
+	// triggered are the containers in which the trigger of the governing policy holds.
+	Triggered []TriggeredContainerApplyConfiguration `json:"triggered,omitempty"`
 	// lastAct is the newest act on the pod.
 	LastAct *LastActApplyConfiguration `json:"lastAct,omitempty"`
 }
@@ -19,6 +28,14 @@ type JudgementApplyConfiguration struct {
 // apply.
 func Judgement() *JudgementApplyConfiguration {
 	return &JudgementApplyConfiguration{}
+}
+
+// WithContainer sets the Container field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Container field is set to the value of the last call.
+func (b *JudgementApplyConfiguration) WithContainer(value apiv1alpha1.ContainerName) *JudgementApplyConfiguration {
+	b.Container = &value
+	return b
 }
 
 // WithPolicy sets the Policy field in the declarative configuration to the given value
@@ -34,6 +51,19 @@ func (b *JudgementApplyConfiguration) WithPolicy(value *PolicyReferenceApplyConf
 // If called multiple times, the Next field is set to the value of the last call.
 func (b *JudgementApplyConfiguration) WithNext(value *NextStepApplyConfiguration) *JudgementApplyConfiguration {
 	b.Next = value
+	return b
+}
+
+// WithTriggered adds the given value to the Triggered field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Triggered field.
+func (b *JudgementApplyConfiguration) WithTriggered(values ...*TriggeredContainerApplyConfiguration) *JudgementApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTriggered")
+		}
+		b.Triggered = append(b.Triggered, *values[i])
+	}
 	return b
 }
 

@@ -11,13 +11,16 @@ import (
 //
 // NextStep is what will be done about a leak, or why nothing will.
 type NextStepApplyConfiguration struct {
-	// action is the next rung of the ladder; absent when none is left or none may be taken.
+	// action is the rung of the ladder that is on; absent when none is left or the trigger does not hold.
 	Action *apiv1alpha1.Action `json:"action,omitempty"`
 	// mode is the mode in force: in DryRun the action is only told.
 	Mode *apiv1alpha1.PolicyMode `json:"mode,omitempty"`
 	// reason is why, in one CamelCase word.
 	Reason *string `json:"reason,omitempty"`
-	// message is the reason in a sentence.
+	// doing is for tables: the signal or Restart or Alert while such an act is on, with DryRun: before it when it is only
+	// told, else the reason.
+	Doing *string `json:"doing,omitempty"`
+	// message is the plan or the reason in a sentence. In DryRun it is the sentence that Enforce would write.
 	Message *string `json:"message,omitempty"`
 }
 
@@ -48,6 +51,14 @@ func (b *NextStepApplyConfiguration) WithMode(value apiv1alpha1.PolicyMode) *Nex
 // If called multiple times, the Reason field is set to the value of the last call.
 func (b *NextStepApplyConfiguration) WithReason(value string) *NextStepApplyConfiguration {
 	b.Reason = &value
+	return b
+}
+
+// WithDoing sets the Doing field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Doing field is set to the value of the last call.
+func (b *NextStepApplyConfiguration) WithDoing(value string) *NextStepApplyConfiguration {
+	b.Doing = &value
 	return b
 }
 

@@ -17,6 +17,8 @@ type SignalParentActApplyConfiguration struct {
 	PID *int32 `json:"pid,omitempty"`
 	// startTicks is when the parent started, in clock ticks since boot; a process that started at another time is not touched.
 	StartTicks *int64 `json:"startTicks,omitempty"`
+	// command is the parent's command name as it was reported, to be read by people.
+	Command *string `json:"command,omitempty"`
 }
 
 // SignalParentActApplyConfiguration constructs a declarative configuration of the SignalParentAct type for use with
@@ -46,5 +48,13 @@ func (b *SignalParentActApplyConfiguration) WithPID(value int32) *SignalParentAc
 // If called multiple times, the StartTicks field is set to the value of the last call.
 func (b *SignalParentActApplyConfiguration) WithStartTicks(value int64) *SignalParentActApplyConfiguration {
 	b.StartTicks = &value
+	return b
+}
+
+// WithCommand sets the Command field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Command field is set to the value of the last call.
+func (b *SignalParentActApplyConfiguration) WithCommand(value string) *SignalParentActApplyConfiguration {
+	b.Command = &value
 	return b
 }

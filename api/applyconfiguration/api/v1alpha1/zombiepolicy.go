@@ -14,8 +14,7 @@ import (
 // ZombiePolicyApplyConfiguration represents a declarative configuration of the ZombiePolicy type for use
 // with apply.
 //
-// ZombiePolicy is a team's rules for the pods of its own namespace. In this release it is checked when it is applied, and
-// nothing acts on it yet.
+// ZombiePolicy is a team's rules for the pods of its own namespace.
 type ZombiePolicyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

@@ -11,8 +11,7 @@ import (
 //
 // ZombiePolicySpec is what a team wants done about the leaks of its pods.
 type ZombiePolicySpecApplyConfiguration struct {
-	// mode is DryRun (tell what would be done), Enforce (do it) or Paused (neither). In this release nothing acts on policies
-	// yet, whatever the mode.
+	// mode is DryRun (tell what would be done), Enforce (do it) or Paused (neither).
 	Mode *apiv1alpha1.PolicyMode `json:"mode,omitempty"`
 	// priority decides between policies of one kind that select the same pod: the higher one governs,
 	// then the older one, then the first by name.

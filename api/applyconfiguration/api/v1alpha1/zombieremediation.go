@@ -17,7 +17,7 @@ import (
 // The rule that a completed status is final stands at the object and not at the status: there, taking the status away
 // as a whole would leave nothing to check.
 // ZombieRemediation is one act on one container: intent, execution and proof. All of them together are the audit trail.
-// In this release nothing creates or executes one yet.
+// The controller creates it, the agent of its node executes it; made by hand it is executed all the same.
 type ZombieRemediationApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
