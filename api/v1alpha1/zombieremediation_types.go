@@ -20,7 +20,7 @@ const (
 type Outcome string
 
 const (
-	// OutcomeCured: the zombies are gone and stayed gone.
+	// OutcomeCured: the zombies are gone.
 	OutcomeCured Outcome = "Cured"
 	// OutcomeCleared: the container was restarted and its zombies are gone; the leak may come back.
 	OutcomeCleared Outcome = "Cleared"
@@ -141,10 +141,10 @@ type ZombieRemediationSpec struct {
 	// +required
 	Policy PolicyReference `json:"policy"`
 
-	// attempt counts the tries of one rung on one target, from 1.
+	// attempt counts the acts on the container, from 1, whatever they were.
 	// +required
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:Maximum=1000000
 	Attempt int32 `json:"attempt"`
 
 	// action is SignalParent or RestartContainer.
@@ -274,6 +274,7 @@ type ZombieRemediationStatus struct {
 // The controller creates it, the agent of its node executes it; made by hand it is executed all the same.
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True') || (has(self.status) && self.status == oldSelf.status)",fieldPath=".status",message="is final: the remediation is completed"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Executing' && c.status == 'True') || (has(self.status) && has(self.status.conditions) && self.status.conditions.exists(c, c.type == 'Executing' && c.status == 'True'))",fieldPath=".status",message="an execution that began stays begun"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=zrem,categories=zombies

@@ -19,8 +19,9 @@ import (
 
 const appliedReport = "web-7d9c-1a2b3c4d"
 
-// The agent and the controller write one report. Neither forces the other's fields here, so that a conflict would show.
-func TestTwoWritersShareAReport(t *testing.T) {
+// The agent writes a report, and the controller under two names. None forces the other's fields here, so that a conflict
+// would show, and what one no longer applies is taken away, so that a field of another would be missed.
+func TestThreeWritersShareAReport(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	spec := v1alpha1ac.ZombieReportSpec().WithPodName("web-7d9c").WithPodUID("3f0c8e52").WithNodeName("node-1")
@@ -30,26 +31,28 @@ func TestTwoWritersShareAReport(t *testing.T) {
 	}
 
 	mustApply(t, namespace, v1alpha1.FieldManagerAgent, agentStatus(12, "app", "sidecar"))
-	mustApply(t, namespace, v1alpha1.FieldManagerController, controllerStatus("Alert"))
-	wantReport(t, namespace, 12, []string{"app", "sidecar"}, "Alert", "Leaking", "Stale", "Verified")
+	mustApply(t, namespace, v1alpha1.FieldManagerController, controllerStatus("Verified", "Stale"))
+	mustApply(t, namespace, v1alpha1.FieldManagerRemedy, remedyStatus("Alert", "Triggered", "Alerting"))
+	wantReport(t, namespace, 12, []string{"app", "sidecar"}, "Alert", "Alerting", "Leaking", "Stale", "Triggered", "Verified")
 
 	mustApply(t, namespace, v1alpha1.FieldManagerAgent, agentStatus(3, "app"))
-	wantReport(t, namespace, 3, []string{"app"}, "Alert", "Leaking", "Stale", "Verified")
+	wantReport(t, namespace, 3, []string{"app"}, "Alert", "Alerting", "Leaking", "Stale", "Triggered", "Verified")
 
-	mustApply(t, namespace, v1alpha1.FieldManagerController, controllerStatus("SignalParent"))
-	wantReport(t, namespace, 3, []string{"app"}, "SignalParent", "Leaking", "Stale", "Verified")
+	mustApply(t, namespace, v1alpha1.FieldManagerController, controllerStatus("Verified"))
+	wantReport(t, namespace, 3, []string{"app"}, "Alert", "Alerting", "Leaking", "Triggered", "Verified")
 
-	oneLess := controllerStatus("")
-	oneLess.Conditions = oneLess.Conditions[:1]
-	mustApply(t, namespace, v1alpha1.FieldManagerController, oneLess)
+	mustApply(t, namespace, v1alpha1.FieldManagerRemedy, remedyStatus("SignalParent", "Triggered"))
+	wantReport(t, namespace, 3, []string{"app"}, "SignalParent", "Leaking", "Triggered", "Verified")
+
+	mustApply(t, namespace, v1alpha1.FieldManagerRemedy, remedyStatus(""))
 	wantReport(t, namespace, 3, []string{"app"}, "", "Leaking", "Verified")
 
 	mustApply(t, namespace, v1alpha1.FieldManagerAgent, agentStatus(0))
 	wantReport(t, namespace, 0, nil, "", "Leaking", "Verified")
 }
 
-// What one writer owns the other cannot take by accident.
-func TestAWriterOfAReportConflictsOnFieldsOfTheOther(t *testing.T) {
+// What one writer owns no other can take by accident.
+func TestAWriterOfAReportConflictsOnFieldsOfAnother(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	created := &v1alpha1.ZombieReport{ObjectMeta: metav1.ObjectMeta{Name: appliedReport, Namespace: namespace}}
@@ -58,7 +61,8 @@ func TestAWriterOfAReportConflictsOnFieldsOfTheOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustApply(t, namespace, v1alpha1.FieldManagerAgent, agentStatus(12, "app"))
-	mustApply(t, namespace, v1alpha1.FieldManagerController, controllerStatus("Alert"))
+	mustApply(t, namespace, v1alpha1.FieldManagerController, controllerStatus("Verified", "Stale"))
+	mustApply(t, namespace, v1alpha1.FieldManagerRemedy, remedyStatus("Alert", "Triggered", "Alerting"))
 
 	for about, foreign := range map[string]struct {
 		by, of string
@@ -70,13 +74,26 @@ func TestAWriterOfAReportConflictsOnFieldsOfTheOther(t *testing.T) {
 		"the controller on a part of the observation that the agent left out": {
 			v1alpha1.FieldManagerController, v1alpha1.FieldManagerAgent, withMore(agentStatus(12, "app")),
 		},
+		"the judge on the observation": {
+			v1alpha1.FieldManagerRemedy, v1alpha1.FieldManagerAgent, agentStatus(1, "app"),
+		},
+		"the judge on the condition Stale": {
+			v1alpha1.FieldManagerRemedy, v1alpha1.FieldManagerController,
+			v1alpha1ac.ZombieReportStatus().WithConditions(appliedCondition("Stale", "Forged")),
+		},
+		"the keeper of reports on the judgement": {
+			v1alpha1.FieldManagerController, v1alpha1.FieldManagerRemedy, remedyStatus("RestartContainer"),
+		},
+		"the keeper of reports on the condition Triggered": {
+			v1alpha1.FieldManagerController, v1alpha1.FieldManagerRemedy,
+			v1alpha1ac.ZombieReportStatus().WithConditions(appliedCondition("Triggered", "Forged")),
+		},
 		"the controller on the condition Leaking": {
 			v1alpha1.FieldManagerController, v1alpha1.FieldManagerAgent,
 			v1alpha1ac.ZombieReportStatus().WithConditions(appliedCondition("Leaking", "Forged")),
 		},
 		"the agent on the judgement": {
-			v1alpha1.FieldManagerAgent, v1alpha1.FieldManagerController,
-			v1alpha1ac.ZombieReportStatus().WithJudgement(judgement("RestartContainer")),
+			v1alpha1.FieldManagerAgent, v1alpha1.FieldManagerRemedy, remedyStatus("RestartContainer"),
 		},
 		"the agent on the condition Verified": {
 			v1alpha1.FieldManagerAgent, v1alpha1.FieldManagerController,
@@ -126,18 +143,23 @@ func withMore(status *v1alpha1ac.ZombieReportStatusApplyConfiguration) *v1alpha1
 	return status
 }
 
-func judgement(action v1alpha1.Action) *v1alpha1ac.JudgementApplyConfiguration {
-	return v1alpha1ac.Judgement().WithNext(
-		v1alpha1ac.NextStep().WithAction(action).WithMode(v1alpha1.ModeEnforce).WithReason("Leaking"))
-}
-
-func controllerStatus(action v1alpha1.Action) *v1alpha1ac.ZombieReportStatusApplyConfiguration {
-	status := v1alpha1ac.ZombieReportStatus().WithConditions(
-		appliedCondition(v1alpha1.ConditionVerified, "PodMatches"), appliedCondition(v1alpha1.ConditionStale, "AgentMissing"))
-	if action != "" {
-		status.WithJudgement(judgement(action))
+func controllerStatus(types ...string) *v1alpha1ac.ZombieReportStatusApplyConfiguration {
+	status := v1alpha1ac.ZombieReportStatus()
+	for _, typ := range types {
+		status.WithConditions(appliedCondition(typ, "Because"))
 	}
 	return status
+}
+
+// remedyStatus is the controller's where it judges by policies: without an action there is no judgement.
+func remedyStatus(action v1alpha1.Action, types ...string) *v1alpha1ac.ZombieReportStatusApplyConfiguration {
+	status := controllerStatus(types...)
+	if action == "" {
+		return status
+	}
+	next := v1alpha1ac.NextStep().WithAction(action).WithMode(v1alpha1.ModeEnforce).WithReason("Planned").WithDoing("Planned")
+	triggered := v1alpha1ac.TriggeredContainer().WithName("app").WithSince(metav1.NewTime(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)))
+	return status.WithJudgement(v1alpha1ac.Judgement().WithContainer("app").WithNext(next).WithTriggered(triggered))
 }
 
 func wantReport(t *testing.T, namespace string, zombies int32, containers []string, action v1alpha1.Action, conditions ...string) {

@@ -24,8 +24,8 @@ type printed struct {
 func TestKubectlGetPrints(t *testing.T) {
 	t.Parallel()
 	policyColumns := []string{"Name", "Mode", "Ready", "Governed", "Leaking", "Last Outcome", "Age"}
-	reportColumns := []string{"Name", "Zombies", "Parent", "Cause", "Leaking", "Since"}
-	wideReport := []string{"Pod", "Container", "PID", "Oldest", "Node", "Stale"}
+	reportColumns := []string{"Name", "Zombies", "Parent", "Cause", "Doing", "Since"}
+	wideReport := []string{"Pod", "Container", "PID", "Oldest", "Node", "Policy", "Mode", "Last Outcome", "Leaking", "Stale"}
 	remediationColumns := []string{"Name", "Pod", "Action", "Outcome", "Before", "After", "Age"}
 	wideRemediation := []string{"Container", "Node", "Policy"}
 	report := "web-7d9c-1a2b3c4d"
@@ -46,16 +46,16 @@ func TestKubectlGetPrints(t *testing.T) {
 			[]string{"Priority", "Zombies"}, []string{"0", "50"},
 		}},
 		"a report with containers": {"zombiereports", goodReport, printed{
-			reportColumns, []string{report, "12", "node", "PID1DoesNotReap", "True", someAge},
-			wideReport, []string{"web-7d9c", "app", "1", someAge, "node-1", "-"},
+			reportColumns, []string{report, "12", "node", "PID1DoesNotReap", "DryRun:SIGCHLD", someAge},
+			wideReport, []string{"web-7d9c", "app", "1", someAge, "node-1", "web", "DryRun", "NoEffect", "True", "-"},
 		}},
 		"a report without containers": {"zombiereports", beforeStatus(goodReport) + "status: {observed: {zombies: 0}}\n", printed{
 			reportColumns, []string{report, "0", "-", "-", "-", "-"},
-			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-"},
+			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-", "-", "-", "-", "-"},
 		}},
 		"a report that says nothing yet": {"zombiereports", beforeStatus(goodReport), printed{
 			reportColumns, []string{report, "-", "-", "-", "-", "-"},
-			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-"},
+			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-", "-", "-", "-", "-"},
 		}},
 		"a remediation that nobody has claimed yet": {"zombieremediations", goodRestart, printed{
 			remediationColumns, []string{"web-7d9c-fedcba9876543210", "web-7d9c", "RestartContainer", "-", "-", "-", someAge},

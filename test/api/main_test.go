@@ -27,6 +27,8 @@ import (
 const (
 	crdDir     = "../../config/crd/bases"
 	samplesDir = "../../config/samples"
+	docsDir    = "../../docs"
+	notes      = "../../charts/zombie-operator/templates/NOTES.txt"
 
 	// startTimeout is several times what an idle machine needs, as the tests may share it with a cluster that starts.
 	startTimeout = 2 * time.Minute

@@ -18,7 +18,7 @@ spec:
   policy: {kind: ZombiePolicy, name: web, generation: 1}
   attempt: 1
   action: SignalParent
-  signalParent: {signal: SIGCHLD, pid: 7, startTicks: 12345}
+  signalParent: {signal: SIGCHLD, pid: 7, startTicks: 12345, command: node}
 status:
   conditions:
   - {type: Claimed, status: "True", reason: Claimed, message: Claimed, lastTransitionTime: "2026-01-31T12:00:00Z"}
@@ -68,6 +68,8 @@ func remediationSuites() []suite {
 		{about: "a stored ZombieRemediation", good: goodSignal, verb: updating, tries: storedRemediationAttempts},
 		{about: "the status of a ZombieRemediation", good: goodSignal, verb: updatingStatus, at: "status", tries: remediationStatusAttempts},
 		{about: "the conditions of a ZombieRemediation", good: goodSignal, verb: updatingStatus, at: "status.conditions", tries: conditionAttempts(8)},
+		{about: "calling off a ZombieRemediation", good: goodSignal, verb: updatingStatus, at: "status", tries: cancellingAttempts},
+		{about: "a ZombieRemediation under way", good: goodRestart + executing, verb: updatingStatus, at: "status", tries: executingAttempts},
 		{about: "a completed ZombieRemediation", good: goodRestart + completed, verb: updatingStatus, tries: completedAttempts},
 		{about: "a completed ZombieRemediation, beside its status", good: goodRestart + completed, verb: updating, tries: completedObjectAttempts},
 	}
@@ -80,7 +82,7 @@ var actAttempts = join(
 	text("nodeName", 253, false),
 	text("containerName", 63, false), malformed("containerName", notAContainerName, "App", "my_app"),
 	text("containerID", 128, false),
-	integer("attempt", 1, 1000),
+	integer("attempt", 1, 1_000_000),
 	attempts{
 		"an unknown field is refused by its name": {
 			patch:   `{dryRun: true}`,
@@ -128,7 +130,13 @@ var signalAttempts = join(
 	choice("signal", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGTERM", "SIGKILL"),
 	integer("pid", 1, 4194304),
 	integer("startTicks", 0, 1<<53-1),
+	text("command", 32, true), form("command", printableForm, unprintable...),
 	attempts{
+		"a target without a command name is accepted": {patch: `{command: null}`},
+		"the arguments of the target have no place in a remediation": {
+			patch:   `{args: [-c, secret]}`,
+			refused: map[string]string{".args": "unknown field"},
+		},
 		`signal "99" is refused with the list of signals`: {
 			patch:   `{signal: "99"}`,
 			refused: map[string]string{".signal": signals},
@@ -206,10 +214,76 @@ var remediationStatusAttempts = join(
 			refused: map[string]string{".outcome": "is required when the remediation is completed"},
 		},
 		"a condition Completed that is False needs no outcome": {
-			patch: `{conditions: [` + strings.Replace(condition("Completed", "Open", "Open"), `"True"`, `"False"`, 1) + `]}`,
+			patch: `{conditions: [` + untrue(condition("Completed", "Open", "Open")) + `]}`,
 		},
 	},
 )
+
+// executing is the status of an act whose intent the agent stored.
+const executing = `
+status:
+  conditions:
+  - {type: Claimed, status: "True", reason: Claimed, message: Claimed, lastTransitionTime: "2026-01-31T12:00:00Z"}
+  - {type: Executing, status: "True", reason: Executing, message: Executing, lastTransitionTime: "2026-01-31T12:00:00Z"}
+  zombiesBefore: 12
+`
+
+const tooLateToCancel = "an act whose execution began cannot be cancelled"
+
+var executingAttempts = attempts{
+	"calling it off is refused": {
+		patch:   `{conditions: ` + conditions("Claimed", "Executing", "Cancelled") + `}`,
+		refused: map[string]string{".conditions": tooLateToCancel},
+	},
+	"calling it off and ending it in one write is refused": {
+		patch:   `{outcome: Cancelled, conditions: ` + conditions("Claimed", "Executing", "Cancelled", "Completed") + `}`,
+		refused: map[string]string{".conditions": tooLateToCancel},
+	},
+	"a condition Cancelled that is False is accepted": {
+		patch: `{conditions: [` + untrue(condition("Cancelled", "Kept", "Kept")) + `, ` + condition("Executing", "Executing", "Executing") + `]}`,
+	},
+	"its end is accepted": {
+		patch: `{outcome: Cleared, conditions: ` + conditions("Claimed", "Executing", "Completed") + `}`,
+	},
+	"calling it off by forgetting that it began is refused": {
+		patch:   `{outcome: Cancelled, conditions: ` + conditions("Claimed", "Cancelled", "Completed") + `}`,
+		refused: map[string]string{"": "an execution that began stays begun"},
+	},
+	"taking all of its status away is refused": {
+		patch:   `{conditions: null, zombiesBefore: null}`,
+		refused: map[string]string{"": "an execution that began stays begun"},
+	},
+}
+
+var cancellingAttempts = attempts{
+	"calling off an act that nobody claimed is accepted": {
+		patch: `{outcome: Cancelled, conditions: ` + conditions("Cancelled", "Completed") + `}`,
+	},
+	"calling off an act that is claimed is accepted": {
+		patch: `{conditions: ` + conditions("Claimed", "Cancelled") + `}`,
+	},
+	"beginning an act that was called off is refused": {
+		patch:   `{conditions: ` + conditions("Cancelled", "Executing") + `}`,
+		refused: map[string]string{".conditions": tooLateToCancel},
+	},
+	"an act whose execution is said not to have begun may be called off": {
+		patch: `{conditions: [` + condition("Cancelled", "Paused", "Paused") + `, ` + untrue(condition("Executing", "Waiting", "Waiting")) + `]}`,
+	},
+}
+
+// conditions is YAML of conditions of these types, all True.
+func conditions(types ...string) string {
+	all := make([]string, len(types))
+	for i, typ := range types {
+		all[i] = condition(typ, typ, typ)
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// untrue is the same condition with status False.
+func untrue(condition string) string {
+	return strings.Replace(condition, `"True"`, `"False"`, 1)
+}
 
 const final = "is final: the remediation is completed"
 

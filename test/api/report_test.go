@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"strings"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
 const goodReport = `
@@ -32,8 +34,10 @@ status:
         message: PID 1 (node) does not wait for its dead children.
         fix: Make an init such as tini PID 1 of the container.
   judgement:
+    container: app
     policy: {kind: ZombiePolicy, name: web, generation: 1}
-    next: {action: SignalParent, mode: Enforce, reason: Leaking, message: The trigger holds.}
+    next: {action: SignalParent, mode: DryRun, reason: Planned, doing: "DryRun:SIGCHLD", message: SIGCHLD to PID 1 (node).}
+    triggered: [{name: app, since: "2026-01-31T11:20:00Z"}]
     lastAct:
       remediation: web-7d9c-0123456789abcdef
       podName: web-7d9c
@@ -61,6 +65,8 @@ func reportSuites() []suite {
 		at("a container in a ZombieReport", containerInReport, containerAttempts),
 		at("an age in a ZombieReport", containerInReport+".ages[0]", ageAttempts),
 		at("a parent in a ZombieReport", parentInReport, parentAttempts),
+		at("the judgement in a ZombieReport", "status.judgement", judgementAttempts),
+		at("a triggered container in a ZombieReport", "status.judgement.triggered[0]", triggeredAttempts),
 		at("the policy in a ZombieReport", "status.judgement.policy", policyReferenceAttempts),
 		at("the next step in a ZombieReport", "status.judgement.next", nextStepAttempts),
 		at("the last act in a ZombieReport", "status.judgement.lastAct", lastActAttempts),
@@ -119,8 +125,8 @@ var storedReportAttempts = attempts{
 var reportStatusAttempts = attempts{
 	"a status that says nothing yet is accepted": {replace: true, patch: `{}`},
 	"an observation alone is accepted":           {replace: true, patch: `{observed: {zombies: 0}}`},
-	"a judgement alone is accepted":              {replace: true, patch: `{judgement: {next: {mode: DryRun, reason: NoPolicy}}}`},
-	"an empty judgement is accepted":             {patch: `{judgement: null}`},
+	"a judgement alone is accepted":              {replace: true, patch: `{judgement: {next: {mode: DryRun, reason: Waiting, doing: Waiting}}}`},
+	"no judgement at all is accepted":            {patch: `{judgement: null}`},
 	"an unknown field is refused by its name": {
 		patch:   `{phase: Leaking}`,
 		refused: map[string]string{".phase": "unknown field"},
@@ -225,14 +231,38 @@ var policyReferenceAttempts = join(
 	integer("generation", 1, 1<<53-1),
 )
 
+var judgementAttempts = join(
+	text("container", 63, false), malformed("container", notAContainerName, "App", "my_app"),
+	items("triggered", 0, 3, `{name: c%d, since: "2026-01-31T11:20:00Z"}`),
+	attempts{
+		"an empty judgement is accepted": {replace: true, patch: `{}`},
+		"a container that is triggered twice is refused": {
+			patch:   `{triggered: ` + list(2, `{name: app, since: "2026-01-31T11:20:00Z"}`) + `}`,
+			refused: map[string]string{".triggered[1]": `Duplicate value: {"name":"app"}`},
+		},
+		"an unknown field is refused by its name": {
+			patch:   `{rung: 2}`,
+			refused: map[string]string{".rung": "unknown field"},
+		},
+	},
+)
+
+var triggeredAttempts = join(
+	needed("name", "since"),
+	text("name", 63, false), malformed("name", notAContainerName, "App", "my_app"),
+	moment("since"),
+)
+
 var nextStepAttempts = join(
-	needed("mode", "reason"),
+	needed("mode", "reason", "doing"),
 	choice("action", "Alert", "SignalParent", "RestartContainer"),
 	choice("mode", "DryRun", "Enforce", "Paused"),
 	text("reason", 64, false), form("reason", "^[A-Za-z][A-Za-z0-9]*$", "cooling down", "1st", "Cool-down"),
+	text("doing", 64, false), form("doing", "^[A-Za-z][A-Za-z0-9:]*$", "DryRun: SIGCHLD", ":SIGCHLD", "9", "Cool-down"),
 	text("message", 256, true),
 	attempts{
-		"no action at all is accepted": {patch: `{action: null, message: null}`},
+		"an act that is only told is accepted": {patch: `{doing: "DryRun:Restart"}`},
+		"no action at all is accepted":         {patch: `{action: null, message: null}`},
 	},
 )
 
@@ -273,16 +303,16 @@ func conditionAttempts(most int) attempts {
 }
 
 const (
-	shortMessages = "each message may have at most 384 characters"
+	shortMessages = "each message may have at most 320 characters"
 	shortWords    = "each type may have at most 32 characters, each reason at most 64"
 )
 
 var boundedConditionAttempts = attempts{
 	"the longest message, type and reason are accepted": {
-		patch: "[" + condition(strings.Repeat("t", 32), strings.Repeat("r", 64), strings.Repeat("m", 384)) + "]",
+		patch: "[" + condition(strings.Repeat("t", 32), strings.Repeat("r", 64), strings.Repeat("m", v1alpha1.MaxConditionMessage)) + "]",
 	},
-	"a message of 385 characters is refused": {
-		patch:   "[" + condition("Leaking", "Because", strings.Repeat("m", 385)) + "]",
+	"a message of one character more is refused": {
+		patch:   "[" + condition("Leaking", "Because", strings.Repeat("m", v1alpha1.MaxConditionMessage+1)) + "]",
 		refused: map[string]string{"": shortMessages},
 	},
 	"a type of 33 characters is refused": {

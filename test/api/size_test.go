@@ -32,7 +32,7 @@ func TestAReportFilledToAllItsBoundsStaysSmall(t *testing.T) {
 	} {
 		t.Run(about, func(t *testing.T) {
 			t.Parallel()
-			stored := applyAsBoth(t, newNamespace(t), fullReport(t, test.character))
+			stored := applyAsAll(t, newNamespace(t), fullReport(t, test.character))
 			all := weigh(t, stored)
 			delete(stored["metadata"].(tree), "managedFields")
 			size := weigh(t, stored)
@@ -56,6 +56,9 @@ func fullReport(t *testing.T, character string) tree {
 		condition["type"] = strings.Repeat(string(rune('a'+i)), 32)
 		condition["reason"] = strings.Repeat("r", 64)
 		condition["message"] = strings.Repeat(character, v1alpha1.MaxConditionMessage)
+	}
+	for i, entry := range status["judgement"].(tree)["triggered"].([]any) { // no two of one name
+		entry.(tree)["name"] = strings.Repeat(string(rune('a'+i)), 63)
 	}
 	for _, container := range status["observed"].(tree)["containers"].([]any) {
 		for _, parent := range container.(tree)["parents"].([]any) {
@@ -106,7 +109,7 @@ func fill(s *schema, path, character string) any {
 }
 
 // applyAsBoth writes a report as the agent and the controller do, half the conditions each, and reads it back.
-func applyAsBoth(t *testing.T, namespace string, report tree) tree {
+func applyAsAll(t *testing.T, namespace string, report tree) tree {
 	t.Helper()
 	status := report["status"].(tree)
 	conditions := status["conditions"].([]any)
@@ -127,8 +130,9 @@ func applyAsBoth(t *testing.T, namespace string, report tree) tree {
 		}
 	}
 	write(v1alpha1.FieldManagerAgent, "spec", report["spec"].(tree))
-	write(v1alpha1.FieldManagerAgent, "status", tree{"observed": status["observed"], "conditions": conditions[:2]})
-	write(v1alpha1.FieldManagerController, "status", tree{"judgement": status["judgement"], "conditions": conditions[2:]})
+	write(v1alpha1.FieldManagerAgent, "status", tree{"observed": status["observed"], "conditions": conditions[:1]})
+	write(v1alpha1.FieldManagerController, "status", tree{"conditions": conditions[1:3]})
+	write(v1alpha1.FieldManagerRemedy, "status", tree{"judgement": status["judgement"], "conditions": conditions[3:]})
 	stored := tree{"apiVersion": report["apiVersion"], "kind": report["kind"], "metadata": tree{"namespace": namespace, "name": nameOf(report)}}
 	return readBack(t, stored)
 }

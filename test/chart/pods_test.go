@@ -39,7 +39,7 @@ func TestAgentHasOnlyTheDocumentedPrivileges(t *testing.T) {
 		RunAsGroup:               new(int64(0)),
 		AllowPrivilegeEscalation: new(false),
 		ReadOnlyRootFilesystem:   new(true),
-		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"SYS_PTRACE"}},
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"KILL", "SYS_PTRACE"}},
 	}
 	if diff := cmp.Diff(want, pod.Containers[0].SecurityContext); diff != "" {
 		t.Errorf("security context (-want +got):\n%s", diff)
@@ -50,6 +50,20 @@ func TestAgentHasOnlyTheDocumentedPrivileges(t *testing.T) {
 	}
 	if got := pod.Tolerations; len(got) != 1 || got[0] != (corev1.Toleration{Operator: corev1.TolerationOpExists}) {
 		t.Errorf("tolerations %v: zombies do not stay away from tainted nodes", got)
+	}
+}
+
+// An agent that did not know itself would take acts that its forerunner began for its own.
+func TestAgentKnowsItsNodeAndItsOwnPod(t *testing.T) {
+	t.Parallel()
+	known := map[string]string{}
+	for _, variable := range agentOf(t, render(t)).Spec.Template.Spec.Containers[0].Env {
+		if from := variable.ValueFrom; from != nil && from.FieldRef != nil {
+			known[variable.Name] = from.FieldRef.FieldPath
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"NODE_NAME": "spec.nodeName", "POD_UID": "metadata.uid"}, known); diff != "" {
+		t.Errorf("variables that are fields of the pod (-want +got):\n%s", diff)
 	}
 }
 

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,20 +19,28 @@ func TestRolesAreExactlyWhatIsNeeded(t *testing.T) {
 	rendered := render(t)
 	for key, want := range map[string][]rbacv1.PolicyRule{
 		"ClusterRole/zombie-operator-agent": {
+			rule("zombie-operator.io", "get list watch", "zombieremediations"),
+			rule("zombie-operator.io", "update", "zombieremediations/status"),
 			rule("zombie-operator.io", "create get patch", "zombiereports"),
 			rule("zombie-operator.io", "patch", "zombiereports/status"),
 		},
 		"ClusterRole/zombie-operator-controller": {
-			rule("", "get list watch", "pods"),
+			rule("", "get list watch", "namespaces", "pods"),
+			rule("events.k8s.io", "create patch", "events"),
+			rule("zombie-operator.io", "list watch", "clusterzombiepolicies", "zombiepolicies"),
+			rule("zombie-operator.io", "patch", "clusterzombiepolicies/status", "zombiepolicies/status", "zombiereports/status"),
+			rule("zombie-operator.io", "create delete get list watch", "zombieremediations"),
+			rule("zombie-operator.io", "update", "zombieremediations/status"),
 			rule("zombie-operator.io", "delete list watch", "zombiereports"),
-			rule("zombie-operator.io", "patch", "zombiereports/status"),
 		},
 		"Role/zombie-operator-controller": {
+			rule("", "create", "configmaps"),
+			{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"zombie-operator-ledger"}, Verbs: []string{"get", "update"}},
 			rule("", "create patch", "events"),
 			rule("coordination.k8s.io", "create get update", "leases"),
 		},
 		"ClusterRole/zombie-operator-view": {
-			rule("zombie-operator.io", "get list watch", "zombiepolicies", "zombiereports"),
+			rule("zombie-operator.io", "get list watch", "zombiepolicies", "zombieremediations", "zombiereports"),
 		},
 		"ClusterRole/zombie-operator-edit": {
 			rule("zombie-operator.io", "create delete deletecollection patch update", "zombiepolicies"),
@@ -49,6 +58,32 @@ func TestRolesAreExactlyWhatIsNeeded(t *testing.T) {
 	for key := range rendered {
 		if strings.Contains(key, "Role/") && !strings.HasPrefix(key, "ClusterRole/zombie-operator-") && key != "Role/zombie-operator-controller" {
 			t.Errorf("unexpected role %s", key)
+		}
+	}
+}
+
+// A ZombieRemediation has a process signalled or a container stopped, with no guard of the controller before it.
+func TestOnlyTheControllerMakesRemediations(t *testing.T) {
+	t.Parallel()
+	rendered := render(t)
+	for key := range rendered {
+		if !strings.Contains(key, "Role/") || key == "ClusterRole/zombie-operator-controller" {
+			continue
+		}
+		var role struct {
+			rbacv1.Role     `json:",inline"`
+			AggregationRule *rbacv1.AggregationRule `json:"aggregationRule,omitempty"`
+		}
+		rendered.get(t, key, &role)
+		for _, r := range role.Rules {
+			if !slices.Contains(r.Resources, "zombieremediations") && !slices.Contains(r.Resources, "*") {
+				continue
+			}
+			for _, verb := range r.Verbs {
+				if !slices.Contains([]string{"get", "list", "watch"}, verb) {
+					t.Errorf("%s may %s zombieremediations", key, verb)
+				}
+			}
 		}
 	}
 }

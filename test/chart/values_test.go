@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
 func TestWrongValuesAreRefusedWithAMessageThatNamesThem(t *testing.T) {
@@ -175,6 +177,10 @@ func TestNotesSayWhatToDoNext(t *testing.T) {
 		"kubectl get zombiereports -A\n",
 		"kubectl label namespace ops pod-security.kubernetes.io/enforce=privileged\n",
 		"kubectl --namespace ops rollout status daemonset/zombie-operator-agent\n",
+		"kubectl --namespace <namespace> apply -f - <<EOF\napiVersion: zombie-operator.io/v1alpha1\nkind: ZombiePolicy\n",
+		"mode: DryRun\n",
+		"kubectl --namespace <namespace> describe zombiereports\n",
+		v1alpha1.AnnotationOptOut,
 	} {
 		if !strings.Contains(notes, part) {
 			t.Errorf("the notes do not say %q", part)

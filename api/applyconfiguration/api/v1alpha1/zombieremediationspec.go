@@ -23,7 +23,7 @@ type ZombieRemediationSpecApplyConfiguration struct {
 	ContainerID *string `json:"containerID,omitempty"`
 	// policy is the policy under which the act was decided.
 	Policy *PolicyReferenceApplyConfiguration `json:"policy,omitempty"`
-	// attempt counts the tries of one rung on one target, from 1.
+	// attempt counts the acts on the container, from 1, whatever they were.
 	Attempt *int32 `json:"attempt,omitempty"`
 	// action is SignalParent or RestartContainer.
 	Action *apiv1alpha1.RemediationAction `json:"action,omitempty"`

@@ -1,0 +1,47 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// kubectl puts three spaces between columns, and breaks no line: the terminal does.
+const columnGap = 3
+
+func TestTheTableOfReportsFitsATerminal(t *testing.T) {
+	t.Parallel()
+	reasons := slices.Collect(maps.Keys(exportedReasons(t, "Reason")))
+	doing := slices.MaxFunc(append(reasons, "DryRun:SIGCHLD", "DryRun:Restart"), func(a, b string) int { return len(a) - len(b) })
+	for about, test := range map[string]struct {
+		namespace, podName string
+		most               int
+	}{
+		"a pod of a short name, such as those of the demo": {"shop", "cron-runner", 120},
+		"a pod of a long name, such as a Deployment makes": {"production", strings.Repeat("a", 39) + "-7d9c5b6f4c", 150},
+	} {
+		t.Run(about, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace(t)
+			report := changed(t, parse(t, goodReport), parentInReport, attempt{
+				patch: fmt.Sprintf(`{command: %s, cause: %s}`, strings.Repeat("c", 15), v1alpha1.CauseParentDoesNotWait), // the kernel keeps 15
+			})
+			report = changed(t, report, "status.judgement.next", attempt{patch: fmt.Sprintf(`{doing: %q}`, doing)})
+			report = changed(t, report, "metadata", attempt{patch: `{name: ` + v1alpha1.ReportName(test.podName, "uid") + `}`})
+			store(t, namespace, report)
+			got := printedBy(t, "zombiereports", namespace, nameOf(report))
+			width := max(len("NAMESPACE"), len(test.namespace))
+			for i, cell := range got.cells {
+				width += columnGap + max(len(got.columns[i]), len(cell))
+			}
+			t.Logf("%d columns with %s", width, doing)
+			if width > test.most {
+				t.Errorf("a line has %d columns, want at most %d: %q", width, test.most, got.cells)
+			}
+		})
+	}
+}
