@@ -14,8 +14,9 @@ import (
 )
 
 const intro = `zombie-controller keeps ZombieReports true: it checks each against the live Pod, marks those that no agent
-keeps up to date, and deletes those whose pod is gone or healed. It runs in a pod of its cluster or, elsewhere,
-with the cluster of $KUBECONFIG.
+keeps up to date, and deletes those whose pod is gone or healed. It applies ZombiePolicies to them: it chooses the
+remedy, keeps to guards and limits, has the agent of the node act, and goes on from the proof. It runs in a pod of
+its cluster or, elsewhere, with the cluster of $KUBECONFIG.
 `
 
 // options are what the flags say.
@@ -36,7 +37,7 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (op
 	var selector string
 	flags := cli.NewFlags("zombie-controller", intro, &o.logLevel)
 	flags.StringVar(&o.agentNamespace, "agent-namespace", getenv("POD_NAMESPACE"),
-		"`namespace` in which the agents run; the default is $POD_NAMESPACE")
+		"`namespace` in which the operator runs, agents and ledger; the default is $POD_NAMESPACE")
 	flags.StringVar(&selector, "agent-selector", "app.kubernetes.io/name=zombie-operator,app.kubernetes.io/component=agent",
 		"label `selector` of the agents' pods")
 	flags.DurationVar(&o.reports.HealedRetention, "healed-retention", time.Hour,

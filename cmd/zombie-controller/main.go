@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"time"
@@ -27,11 +28,17 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/cmd/internal/cli"
 	"github.com/zombie-operator/zombie-operator/controllers/agentpods"
+	"github.com/zombie-operator/zombie-operator/controllers/ledger"
+	"github.com/zombie-operator/zombie-operator/controllers/policystatus"
+	"github.com/zombie-operator/zombie-operator/controllers/remediation"
+	"github.com/zombie-operator/zombie-operator/controllers/remedy"
 	"github.com/zombie-operator/zombie-operator/controllers/report"
 )
 
 const (
 	leaseName = "zombie-controller.zombie-operator.io"
+	// recorderName is how Events name who reports them.
+	recorderName = "zombie-operator"
 
 	// A reconcile costs one read, and rarely one write more. At 50 a second, 5,000 reports are judged within two
 	// minutes of a start, and the API server does not notice.
@@ -66,6 +73,9 @@ func serve(ctx context.Context, o options) error {
 	if err := reports.SetupWithManager(ctx, mgr, agentPods); err != nil {
 		return err
 	}
+	if err := setUpRemedies(ctx, mgr, o.agentNamespace); err != nil {
+		return err
+	}
 	logger.Info("Starting controller", "version", cli.Version(), "agentNamespace", o.agentNamespace,
 		"agentSelector", o.agentSelector.String(), "leaderElect", o.leaderElect)
 	if err := mgr.Start(ctx); err != nil {
@@ -73,6 +83,19 @@ func serve(ctx context.Context, o options) error {
 	}
 	logger.Info("Stopped controller")
 	return nil
+}
+
+// setUpRemedies adds what judges leaks by policies. namespace is the operator's own.
+func setUpRemedies(ctx context.Context, mgr manager.Manager, namespace string) error {
+	store := ledger.NewStore(mgr.GetClient(), namespace)
+	remedies := remedy.New(clock.RealClock{}, mgr.GetClient(), mgr.GetCache(), mgr.GetAPIReader(), store, mgr.GetEventRecorder(recorderName), namespace)
+	if err := remedies.SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
+	if err := remediation.New(clock.RealClock{}, mgr.GetClient(), remediation.Defaults()).SetupWithManager(mgr); err != nil {
+		return err
+	}
+	return policystatus.New(clock.RealClock{}, mgr.GetClient(), mgr.GetCache()).SetupWithManager(mgr)
 }
 
 func newManager(o options, logger logr.Logger) (manager.Manager, error) {
@@ -129,9 +152,10 @@ func managerOptions(o options, logger logr.Logger, mapper meta.RESTMapper) manag
 		Scheme:         scheme,
 		Logger:         logger,
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
-		Cache:          cache.Options{ByObject: report.Cached()},
-		// A pod read through the cache by mistake would bring every pod of the cluster into memory, whole.
-		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Pod{}}}},
+		Cache:          cache.Options{ByObject: cached()},
+		// A pod read through the cache by mistake would bring every pod of the cluster into memory, whole. The ledger, a
+		// ConfigMap, must be the stored one.
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Pod{}, &corev1.ConfigMap{}}}},
 		Metrics:                       metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        o.healthAddr,
 		LeaderElection:                o.leaderElect,
@@ -142,16 +166,27 @@ func managerOptions(o options, logger logr.Logger, mapper meta.RESTMapper) manag
 	}
 }
 
+// cached says what the manager's cache keeps for all controllers.
+func cached() map[client.Object]cache.ByObject {
+	all := map[client.Object]cache.ByObject{}
+	for _, some := range []map[client.Object]cache.ByObject{report.Cached(), remediation.Cached(), policystatus.Cached()} {
+		maps.Copy(all, some)
+	}
+	return all
+}
+
 // requireCRDs says what is missing and how to mend it.
 func requireCRDs(mapper meta.RESTMapper) error {
-	_, err := mapper.RESTMapping(v1alpha1.GroupVersion.WithKind("ZombieReport").GroupKind(), v1alpha1.GroupVersion.Version)
-	if meta.IsNoMatchError(err) {
-		return fmt.Errorf("the CRD zombiereports.%s with version %s is not in the cluster: install it with the chart "+
-			"(helm upgrade --install, crds.enabled=true) or with kubectl apply -f config/crd/bases: %w",
-			v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, err)
-	}
-	if err != nil {
-		return fmt.Errorf("asking the API server for the kind ZombieReport: %w", err)
+	for _, kind := range []string{"ZombieReport", "ZombiePolicy", "ClusterZombiePolicy", "ZombieRemediation"} {
+		_, err := mapper.RESTMapping(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), v1alpha1.GroupVersion.Version)
+		if meta.IsNoMatchError(err) {
+			return fmt.Errorf("the CRD of %s in %s with version %s is not in the cluster: install it with the chart "+
+				"(helm upgrade --install, crds.enabled=true) or with kubectl apply -f config/crd/bases: %w",
+				kind, v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, err)
+		}
+		if err != nil {
+			return fmt.Errorf("asking the API server for the kind %s: %w", kind, err)
+		}
 	}
 	return nil
 }

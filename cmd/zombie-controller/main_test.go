@@ -16,18 +16,20 @@ import (
 func TestRequireCRDs(t *testing.T) {
 	t.Parallel()
 	mapper := meta.NewDefaultRESTMapper(nil)
-	err := requireCRDs(mapper)
-	if !meta.IsNoMatchError(err) {
-		t.Fatalf("requireCRDs() = %v, want a no-match error", err)
-	}
-	for _, want := range []string{"zombiereports.zombie-operator.io", "v1alpha1", "helm upgrade --install", "kubectl apply"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("requireCRDs() = %q, want it to name %q", err, want)
+	for _, kind := range []string{"ZombieReport", "ZombiePolicy", "ClusterZombiePolicy", "ZombieRemediation"} {
+		err := requireCRDs(mapper)
+		if !meta.IsNoMatchError(err) {
+			t.Fatalf("without %s: requireCRDs() = %v, want a no-match error", kind, err)
 		}
+		for _, want := range []string{kind + " in zombie-operator.io", "v1alpha1", "helm upgrade --install", "kubectl apply"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("requireCRDs() = %q, want it to name %q", err, want)
+			}
+		}
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
-	mapper.Add(v1alpha1.GroupVersion.WithKind("ZombieReport"), meta.RESTScopeNamespace)
 	if err := requireCRDs(mapper); err != nil {
-		t.Errorf("requireCRDs() = %v with the CRD in place", err)
+		t.Errorf("requireCRDs() = %v with all CRDs in place", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -37,13 +38,14 @@ const (
 // +kubebuilder:rbac:groups=zombie-operator.io,resources=zombiereports/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
-// Cached says what a manager's cache must keep for this controller: reports, and of all pods next to nothing.
+// Cached says what a manager's cache must keep for this controller: reports, and of all pods little more than what names
+// their reports and what policies select by.
 func Cached() map[client.Object]cache.ByObject {
 	pods := &metav1.PartialObjectMetadata{}
 	pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.ZombieReport{}: {Transform: cache.TransformStripManagedFields()},
-		pods:                     {Transform: stripToIdentity},
+		pods:                     {Transform: StripMetadata(append(staticPodUIDAnnotations, v1alpha1.AnnotationOptOut)...)},
 	}
 }
 
@@ -69,29 +71,33 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager, 
 	return nil
 }
 
-// stripToIdentity reduces the metadata of a pod to what names its report. The resource version stays: an informer
-// takes an update that does not change it for a resync and keeps it from handlers.
-func stripToIdentity(in any) (any, error) {
-	pod, ok := in.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return in, nil
-	}
-	stripped := &metav1.PartialObjectMetadata{
-		TypeMeta: pod.TypeMeta,
-		ObjectMeta: metav1.ObjectMeta{
-			Name:              pod.Name,
-			Namespace:         pod.Namespace,
-			UID:               pod.UID,
-			ResourceVersion:   pod.ResourceVersion,
-			DeletionTimestamp: pod.DeletionTimestamp,
-		},
-	}
-	for _, key := range staticPodUIDAnnotations {
-		if value, ok := pod.Annotations[key]; ok {
-			metav1.SetMetaDataAnnotation(&stripped.ObjectMeta, key, value)
+// StripMetadata makes a function that reduces the metadata of an object to its identity, its labels, which policies select
+// by, and some annotations. The resource version stays: an informer takes an update that does not change it for a resync
+// and keeps it from handlers.
+func StripMetadata(annotations ...string) toolscache.TransformFunc {
+	return func(in any) (any, error) {
+		whole, ok := in.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return in, nil
 		}
+		stripped := &metav1.PartialObjectMetadata{
+			TypeMeta: whole.TypeMeta,
+			ObjectMeta: metav1.ObjectMeta{
+				Name:              whole.Name,
+				Namespace:         whole.Namespace,
+				UID:               whole.UID,
+				ResourceVersion:   whole.ResourceVersion,
+				DeletionTimestamp: whole.DeletionTimestamp,
+				Labels:            whole.Labels,
+			},
+		}
+		for _, key := range annotations {
+			if value, ok := whole.Annotations[key]; ok {
+				metav1.SetMetaDataAnnotation(&stripped.ObjectMeta, key, value)
+			}
+		}
+		return stripped, nil
 	}
-	return stripped, nil
 }
 
 // podsThatGo enqueues the reports of a pod that is gone or, where its end was missed, of the one that was replaced

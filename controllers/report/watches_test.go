@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -108,10 +110,11 @@ func TestReportsOfNode(t *testing.T) {
 	}
 }
 
-func TestStripToIdentity(t *testing.T) {
+func TestCachedStripsPods(t *testing.T) {
 	t.Parallel()
 	pod := podMetadata(podUID, map[string]string{
-		"kubernetes.io/config.mirror": "m", "kubernetes.io/config.hash": "h", "example.com/big": "x",
+		"kubernetes.io/config.mirror": "m", "kubernetes.io/config.hash": "h",
+		"zombie-operator.io/opt-out": "true", "example.com/big": "x",
 	})
 	pod.Labels = map[string]string{"app": "web"}
 	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
@@ -119,18 +122,37 @@ func TestStripToIdentity(t *testing.T) {
 	pod.Finalizers = []string{"example.com/hold"}
 	pod.DeletionTimestamp = new(metav1.NewTime(now))
 
-	want := podMetadata(podUID, map[string]string{"kubernetes.io/config.mirror": "m", "kubernetes.io/config.hash": "h"})
+	want := podMetadata(podUID, map[string]string{
+		"kubernetes.io/config.mirror": "m", "kubernetes.io/config.hash": "h", "zombie-operator.io/opt-out": "true",
+	})
+	want.Labels = map[string]string{"app": "web"}
 	want.DeletionTimestamp = pod.DeletionTimestamp
-	got, err := stripToIdentity(pod)
+	strip := transformOf(t, "PartialObjectMetadata")
+	got, err := strip(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(any(want), got); diff != "" {
-		t.Errorf("stripToIdentity() (-want +got):\n%s", diff)
+		t.Errorf("stripped (-want +got):\n%s", diff)
 	}
-	if again, err := stripToIdentity(got); err != nil || !cmp.Equal(again, got) {
-		t.Errorf("stripToIdentity() twice = %v, %v, want the same", again, err)
+	if again, err := strip(got); err != nil || !cmp.Equal(again, got) {
+		t.Errorf("stripped twice = %v, %v, want the same", again, err)
 	}
+	if bare, err := strip(podMetadata(podUID, nil)); err != nil || !cmp.Equal(bare, any(podMetadata(podUID, nil))) {
+		t.Errorf("stripped of nothing = %v, %v, want the same", bare, err)
+	}
+}
+
+// transformOf is what Cached does to objects of a Go type.
+func transformOf(t *testing.T, goType string) toolscache.TransformFunc {
+	t.Helper()
+	for obj, options := range Cached() {
+		if reflect.TypeOf(obj).Elem().Name() == goType {
+			return options.Transform
+		}
+	}
+	t.Fatalf("no %s is cached", goType)
+	return nil
 }
 
 func TestCachedNamesPodsByTheirMetadata(t *testing.T) {
