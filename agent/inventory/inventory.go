@@ -27,6 +27,9 @@ const (
 	labelContainerName = "io.kubernetes.container.name"
 )
 
+// annotationTerminationMessagePath is where the kubelet notes a container's terminationMessagePath.
+const annotationTerminationMessagePath = "io.kubernetes.container.terminationMessagePath"
+
 // Runtime is the part of CRI that the inventory needs.
 type Runtime interface {
 	// Sandboxes lists the pod sandboxes that are ready.
@@ -56,8 +59,10 @@ type Container struct {
 	Pod   Pod
 	Name  string
 	Image string
-
-	initTicks uint64
+	// InitTicks is when its first process started, in clock ticks since boot.
+	InitTicks uint64
+	// TerminationMessagePath is where, inside the container, its last words to people are read from; "" when unknown.
+	TerminationMessagePath string
 }
 
 // Inventory keeps the last knowledge: what the runtime does not answer now does not make pods vanish.
@@ -161,38 +166,55 @@ func (i *Inventory) unknown(listed []*runtimeapi.Container) []*runtimeapi.Contai
 	return append(first, last...)
 }
 
-func podOf(c *runtimeapi.Container) Pod {
-	labels := c.GetLabels()
+func podOf(labeled interface{ GetLabels() map[string]string }) Pod {
+	labels := labeled.GetLabels()
 	return Pod{Namespace: labels[labelPodNamespace], Name: labels[labelPodName], UID: labels[labelPodUID]}
 }
 
-// errNotOurs marks a container that is none of a pod's, or whose first process is not where the runtime says.
-var errNotOurs = errors.New("not usable")
+// ErrNotOurs marks a container that is none of a pod's, or whose first process is not where the runtime says.
+var ErrNotOurs = errors.New("not usable")
 
 func (i *Inventory) describe(ctx context.Context, listed *runtimeapi.Container) (Container, error) {
-	id, pod, name := listed.GetId(), podOf(listed), listed.GetLabels()[labelContainerName]
-	if pod.Namespace == "" || pod.Name == "" || pod.UID == "" || name == "" {
-		return Container{}, fmt.Errorf("container carries no pod labels: %w", errNotOurs)
+	id := listed.GetId()
+	pod, name, err := ownerOf(listed)
+	if err != nil {
+		return Container{}, err
 	}
 	status, err := i.runtime.Container(ctx, id)
 	if err != nil {
 		return Container{}, fmt.Errorf("describing container %q: %w", id, err)
 	}
-	pid, err := initPID(status.GetInfo())
-	if err != nil {
-		return Container{}, fmt.Errorf("container tells no PID: %w: %w", errNotOurs, err)
+	container, err := examine(i.kernel, id, status)
+	container.Pod, container.Name = pod, name
+	return container, err
+}
+
+// ownerOf reads to which pod a container belongs, and as which of its containers.
+func ownerOf(labeled interface{ GetLabels() map[string]string }) (pod Pod, name string, err error) {
+	pod, name = podOf(labeled), labeled.GetLabels()[labelContainerName]
+	if pod.Namespace == "" || pod.Name == "" || pod.UID == "" || name == "" {
+		return Pod{}, "", fmt.Errorf("container carries no pod labels: %w", ErrNotOurs)
 	}
-	process, err := i.kernel.Process(pid)
+	return pod, name, nil
+}
+
+// examine looks at the first process of a container of which the runtime told the details.
+func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse) (Container, error) {
+	pid, err := initPID(answer.GetInfo())
+	if err != nil {
+		return Container{}, fmt.Errorf("container tells no PID: %w: %w", ErrNotOurs, err)
+	}
+	process, err := proc.Process(pid)
 	if err != nil {
 		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
 	}
-	identity, err := i.kernel.Identity(pid)
+	identity, err := proc.Identity(pid)
 	if err != nil {
 		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
 	}
 	cgroup := attribute.CgroupOf(id, identity.Cgroups)
 	if cgroup == "" && pid != os.Getpid() { // in a cgroup namespace of its own the agent's own path is "/"
-		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, errNotOurs)
+		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, ErrNotOurs)
 	}
 	return Container{
 		Container: attribute.Container{
@@ -202,10 +224,9 @@ func (i *Inventory) describe(ctx context.Context, listed *runtimeapi.Container) 
 			Depth:     len(identity.NamespacePIDs),
 			Cgroup:    cgroup,
 		},
-		Pod:       pod,
-		Name:      name,
-		Image:     image(status.GetStatus()),
-		initTicks: process.StartTicks,
+		Image:                  image(answer.GetStatus()),
+		InitTicks:              process.StartTicks,
+		TerminationMessagePath: answer.GetStatus().GetAnnotations()[annotationTerminationMessagePath],
 	}, nil
 }
 
@@ -227,12 +248,21 @@ func (i *Inventory) dropDead() {
 }
 
 func (i *Inventory) lives(c Container) bool {
-	process, err := i.kernel.Process(c.InitPID)
-	if err != nil {
-		return !kernel.IsVanished(err)
+	lives, err := Lives(i.kernel, c)
+	return lives || err != nil // what cannot be read for now is not known to be dead
+}
+
+// Lives says whether the first process of a container is still the one that was seen, and not dead.
+func Lives(proc Kernel, c Container) (bool, error) {
+	process, err := proc.Process(c.InitPID)
+	switch {
+	case kernel.IsVanished(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading first process of container %q: %w", c.ID, err)
 	}
 	dead := process.State == kernel.StateZombie && process.Threads <= 1
-	return !dead && process.StartTicks == c.initTicks
+	return !dead && process.StartTicks == c.InitTicks, nil
 }
 
 // missingTwice is after how many answers without it a pod is gone: one may come from a runtime that is starting.

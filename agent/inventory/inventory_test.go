@@ -154,13 +154,13 @@ func TestRefreshLearnsContainersAndPods(t *testing.T) {
 	container := func(pod Pod, id string, pid int, image string) Container {
 		return Container{
 			Container: attribute.Container{ID: id, InitPID: pid, Namespace: uint64(pid), Depth: 2, Cgroup: "/kubepods/" + id},
-			Pod:       pod, Name: "app-" + id, Image: image, initTicks: uint64(pid),
+			Pod:       pod, Name: "app-" + id, Image: image, InitTicks: uint64(pid),
 		}
 	}
 	want := []Container{
 		container(job, "j1", 12, "registry/j1"), container(web, "w1", 10, "registry/w1"), container(web, "w2", 11, "sha256:1"),
 	}
-	if diff := cmp.Diff(want, i.Containers(), cmp.AllowUnexported(Container{})); diff != "" {
+	if diff := cmp.Diff(want, i.Containers()); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[Pod]bool{web: true, job: true}, i.Pods()); diff != "" {

@@ -73,8 +73,6 @@ type Result struct {
 	Zombies []Zombie
 	// Parents are the parents of Zombies that could be read, by PID.
 	Parents map[int]Parent
-	// Processes is how many processes were seen.
-	Processes int
 	// Unreadable is how many processes could not be read.
 	Unreadable int
 	// LiveLeaders is how many processes look like zombies but have live threads.
@@ -100,7 +98,7 @@ func (s *Scanner) Scan(now time.Time) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("scanning processes: %w", err)
 	}
-	result := Result{At: now, Processes: len(processes), Unreadable: unreadable, Parents: map[int]Parent{}}
+	result := Result{At: now, Unreadable: unreadable, Parents: map[int]Parent{}}
 	clocks, err := s.reader.Clocks()
 	if err != nil {
 		return Result{}, fmt.Errorf("scanning processes: %w", err)

@@ -136,7 +136,6 @@ func TestScanTellsAllOfAZombieAndItsParent(t *testing.T) {
 			},
 		},
 		Parents:    map[int]Parent{10: {Key: Key{10, 10}, Identity: n.identities[10], Command: "live10"}},
-		Processes:  4,
 		Unreadable: 3,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,0 +1,221 @@
+package target_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/zombie-operator/zombie-operator/agent/act"
+	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/target/targettest"
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// parent is the process that the tests act on.
+const parent = 107
+
+// newNode is a node whose container has a parent with two zombies and a live child.
+func newNode() *targettest.Node {
+	n := targettest.New()
+	n.Live(parent, targettest.Init)
+	n.Dead(201, parent)
+	n.Dead(202, parent)
+	n.Live(203, parent)
+	return n
+}
+
+func outcome(err error) v1alpha1.Outcome {
+	if notDone, ok := errors.AsType[*act.NotDoneError](err); ok {
+		return notDone.Outcome
+	}
+	return ""
+}
+
+func TestContainerIsFound(t *testing.T) {
+	t.Parallel()
+	c, err := newNode().Finder().Container(t.Context(), targettest.Remediation(v1alpha1.SignalChild, parent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ID != targettest.ContainerID || c.InitPID != targettest.Init || c.InitTicks != targettest.Init || c.Depth != 2 {
+		t.Errorf("container = %+v", c)
+	}
+}
+
+func TestContainerMustBeTheOneThatWasDecidedOn(t *testing.T) {
+	t.Parallel()
+	type world struct {
+		*targettest.Node
+		*v1alpha1.ZombieRemediation
+	}
+	tests := map[string]struct {
+		happen  func(world)
+		outcome v1alpha1.Outcome
+	}{
+		"a container that the runtime does not know is stale": {
+			func(w world) { w.Fail("container", status.Error(codes.NotFound, "none")) }, v1alpha1.OutcomeStale,
+		},
+		"a container that exited is stale": {
+			func(w world) { w.Node.Status.Status.State = runtimeapi.ContainerState_CONTAINER_EXITED }, v1alpha1.OutcomeStale,
+		},
+		"a container of a pod of another name is stale":        {func(w world) { w.Spec.PodName = "job" }, v1alpha1.OutcomeStale},
+		"a container of a later pod of the same name is stale": {func(w world) { w.Spec.PodUID = "uid-later" }, v1alpha1.OutcomeStale},
+		"a container of another namespace is stale":            {func(w world) { w.Namespace = "bank" }, v1alpha1.OutcomeStale},
+		"another container of the pod is stale":                {func(w world) { w.Spec.ContainerName = "sidecar" }, v1alpha1.OutcomeStale},
+		"a container that is no pod's is refused": {
+			func(w world) { w.Node.Status.Status.Labels = nil }, v1alpha1.OutcomeRefused,
+		},
+		"a container in the PID namespace of the host is refused": {
+			func(w world) {
+				w.Change(targettest.Init, func(p *targettest.Process) { p.Namespace = targettest.HostNamespace })
+			}, v1alpha1.OutcomeRefused,
+		},
+		"a container whose PID namespace cannot be read is refused": {
+			func(w world) { w.Change(targettest.Init, func(p *targettest.Process) { p.Namespace = 0 }) }, v1alpha1.OutcomeRefused,
+		},
+		"any container is refused when the host's PID namespace cannot be read": {
+			func(w world) { w.Change(os.Getpid(), func(p *targettest.Process) { p.Namespace = 0 }) }, v1alpha1.OutcomeRefused,
+		},
+		"the agent's own container is refused": {
+			func(w world) { w.Node.Status.Info["info"] = fmt.Sprintf(`{"pid": %d}`, os.Getpid()) }, v1alpha1.OutcomeRefused,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := world{newNode(), targettest.Remediation(v1alpha1.SignalChild, parent)}
+			tc.happen(w)
+			_, err := w.Finder().Container(t.Context(), w.ZombieRemediation)
+			if got := outcome(err); got != tc.outcome {
+				t.Errorf("error = %v, want %s", err, tc.outcome)
+			}
+		})
+	}
+}
+
+func TestContainerLookThatFailsMayBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"container", "process 100", "identity 100", fmt.Sprint("identity ", os.Getpid())} {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			n := newNode()
+			n.Fail(call, targettest.ErrBroken)
+			_, err := n.Finder().Container(t.Context(), targettest.Remediation(v1alpha1.SignalChild, parent))
+			if !errors.Is(err, targettest.ErrBroken) || outcome(err) != "" {
+				t.Errorf("error = %v, want %v", err, targettest.ErrBroken)
+			}
+		})
+	}
+}
+
+func mustContainer(t *testing.T, n *targettest.Node) inventory.Container {
+	t.Helper()
+	c, err := n.Finder().Container(t.Context(), targettest.Remediation(v1alpha1.SignalChild, parent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestZombiesOfAContainer(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		happen func(*targettest.Node)
+		want   int
+	}{
+		"all parents count":                 {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, 3},
+		"one that is traced does not":       {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 203 }) }, 1},
+		"one with a living thread does not": {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.Threads = 2 }) }, 1},
+		"one of another container with the same PID namespace does not": {
+			func(n *targettest.Node) {
+				n.Live(300, targettest.Init)
+				n.Change(300, func(p *targettest.Process) { p.Cgroups = []string{"/kubepods/pod1/other"} })
+				n.Dead(301, 300)
+				n.Change(301, func(p *targettest.Process) { p.Cgroups = nil })
+			}, 2,
+		},
+		"one that shows no cgroup, as on v1, counts by its parent": {
+			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.Cgroups = nil }) }, 2,
+		},
+		"one whose parent is outside does not": {
+			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.ParentPID = os.Getpid() }) }, 1,
+		},
+		"one whose parent just ended does not": {
+			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.ParentPID = 999 }) }, 1,
+		},
+		"one that is reaped meanwhile does not": {
+			func(n *targettest.Node) {
+				n.Before = func(call string) {
+					if call == "identity 201" {
+						n.Reap(201)
+					}
+				}
+			}, 1,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode()
+			c := mustContainer(t, n)
+			tc.happen(n)
+			if got, err := n.Finder().Zombies(c); got != tc.want || err != nil {
+				t.Errorf("Zombies() = %d, %v, want %d", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestZombiesFailsWhenTheyCannotBeCounted(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"processes", "identity 201", "identity 107", fmt.Sprint("identity ", os.Getpid())} {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel()
+			n := newNode()
+			c := mustContainer(t, n)
+			n.Fail(call, targettest.ErrBroken)
+			if got, err := n.Finder().Zombies(c); !errors.Is(err, targettest.ErrBroken) {
+				t.Errorf("Zombies() = %d, %v, want %v", got, err, targettest.ErrBroken)
+			}
+		})
+	}
+}
+
+func TestLeftAreTheVerySameZombies(t *testing.T) {
+	t.Parallel()
+	n := newNode()
+	n.Dead(204, parent)
+	n.Dead(205, parent)
+	n.Dead(206, parent)
+	n.Reap(202)
+	n.Change(204, func(p *targettest.Process) { p.StartTicks++ })
+	n.Change(205, func(p *targettest.Process) { p.State = "S" })
+	n.Change(206, func(p *targettest.Process) { p.ParentPID = targettest.Init })
+	var asked []scan.Key
+	for pid := 201; pid <= 206; pid++ {
+		asked = append(asked, scan.Key{PID: pid, StartTicks: uint64(pid)})
+	}
+	got, err := n.Finder().Left(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []kernel.Process{
+		{PID: 201, ParentPID: parent, State: "Z", Threads: 1, StartTicks: 201, Command: "p201"},
+		{PID: 206, ParentPID: targettest.Init, State: "Z", Threads: 1, StartTicks: 206, Command: "p206"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	n.Fail("process 201", targettest.ErrBroken)
+	if _, err := n.Finder().Left(asked); !errors.Is(err, targettest.ErrBroken) {
+		t.Errorf("error = %v, want %v", err, targettest.ErrBroken)
+	}
+}
