@@ -62,6 +62,10 @@ func startLeaks(ctx context.Context, s *stage) error {
 
 // clearLastShow removes the pods of an earlier run, so that each run tells of fresh ones and of the current image.
 func (s *stage) clearLastShow(ctx context.Context) error {
+	// First the policies: nobody may act before the story has come to it.
+	if _, err := s.kubectl(ctx, "delete", "-f", policies, "--ignore-not-found"); err != nil {
+		return err
+	}
 	old, err := s.kubectl(ctx, "get", "pods", "-n", shop, "-l", partLabel, "-o", "name")
 	if err != nil || strings.TrimSpace(old) == "" {
 		return err
@@ -70,7 +74,7 @@ func (s *stage) clearLastShow(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "delete", "pods", "-n", shop, "-l", partLabel, "--wait", "--timeout", podsReady.String()); err != nil {
 		return err
 	}
-	return until(ctx, podsReady, func(ctx context.Context) (string, error) {
+	err = until(ctx, podsReady, func(ctx context.Context) (string, error) {
 		reports, err := s.reports(ctx)
 		if err != nil {
 			return "", err
@@ -81,6 +85,11 @@ func (s *stage) clearLastShow(ctx context.Context) error {
 		s.tell.event("gone, pods and reports")
 		return "", nil
 	})
+	if err != nil {
+		return err
+	}
+	_, err = s.kubectl(ctx, "delete", "zombieremediations", "-n", shop, "--all")
+	return err
 }
 
 // reports are those of the namespace, by pod.
@@ -93,9 +102,9 @@ func (s *stage) reports(ctx context.Context) (map[string]report, error) {
 }
 
 // look reads /proc of this machine, on which the node's processes run.
-func (s *stage) look() (sight, error) {
+func look(pods map[string]pod) (sight, error) {
 	containers := map[string]string{}
-	for name, p := range s.pods {
+	for name, p := range pods {
 		containers[name] = p.containerID()
 	}
 	was, err := find("/proc", containers)
@@ -108,7 +117,7 @@ func watchKernel(ctx context.Context, s *stage) error {
 	s.tell.blank()
 	s.first = sight{was: map[string]finding{}}
 	return until(ctx, zombiesSeen, func(context.Context) (string, error) {
-		now, err := s.look()
+		now, err := look(s.pods)
 		if err != nil {
 			return "", err
 		}
@@ -194,7 +203,7 @@ func watchAbsence(ctx context.Context, s *stage) error {
 	var now sight
 	err := until(ctx, 2*absence, func(context.Context) (string, error) {
 		var err error
-		if now, err = s.look(); err != nil {
+		if now, err = look(s.pods); err != nil {
 			return "", err
 		}
 		if now.at.Sub(s.first.at) < absence {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command demo shows the operator at work: a real cluster, pods that leak real zombies, and the reports about them.
+// Command demo shows the operator at work: a real cluster, pods that leak real zombies, the reports about them, and their cure.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-const usage = `demo shows zombie-operator at work on this machine, from nothing to the reports of real leaks.
+const usage = `demo shows zombie-operator at work on this machine, from nothing to the cure of real leaks.
 
 Usage:
   go run ./hack/demo          bring everything up and tell the story; run it again to hear it again

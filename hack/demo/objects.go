@@ -5,27 +5,35 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 )
+
+// operatorName is who reports the operator's events.
+const operatorName = "zombie-operator"
 
 // The parts of objects that the story needs. The product's own types would do as well, but a first run would
 // have to download and build half of Kubernetes before it could say its first word.
 
 type meta struct {
 	Name              string `json:"name"`
+	UID               string `json:"uid"`
 	DeletionTimestamp string `json:"deletionTimestamp"`
 }
 
 type pod struct {
 	Metadata meta `json:"metadata"`
 	Status   struct {
-		Phase             string `json:"phase"`
-		ContainerStatuses []struct {
-			ContainerID string `json:"containerID"`
-			ImageID     string `json:"imageID"`
-			Ready       bool   `json:"ready"`
-		} `json:"containerStatuses"`
+		Phase             string            `json:"phase"`
+		ContainerStatuses []containerStatus `json:"containerStatuses"`
 	} `json:"status"`
+}
+
+type containerStatus struct {
+	ContainerID string `json:"containerID"`
+	ImageID     string `json:"imageID"`
+	Ready       bool   `json:"ready"`
+	Restarts    int    `json:"restartCount"`
 }
 
 type report struct {
@@ -38,17 +46,67 @@ type report struct {
 			Zombies    int                    `json:"zombies"`
 			Containers []containerObservation `json:"containers"`
 		} `json:"observed"`
+		Judgement struct {
+			Next struct {
+				Reason  string `json:"reason"`
+				Doing   string `json:"doing"`
+				Message string `json:"message"`
+			} `json:"next"`
+		} `json:"judgement"`
 	} `json:"status"`
 }
 
 type containerObservation struct {
-	Parents []parent `json:"parents"`
+	ContainerID string   `json:"containerID"`
+	Parents     []parent `json:"parents"`
 }
 
 type parent struct {
 	PID     int    `json:"pid"`
 	Command string `json:"command"`
 	Cause   string `json:"cause"`
+	Fix     string `json:"fix"`
+}
+
+type policy struct {
+	Metadata meta `json:"metadata"`
+	Spec     struct {
+		Mode string `json:"mode"`
+	} `json:"spec"`
+	Status struct {
+		Conditions []struct {
+			Type   string `json:"type"`
+			Status string `json:"status"`
+		} `json:"conditions"`
+		Governed int `json:"governed"`
+		Leaking  int `json:"leaking"`
+	} `json:"status"`
+}
+
+type remediation struct {
+	Metadata meta `json:"metadata"`
+	Spec     struct {
+		PodName string `json:"podName"`
+		PodUID  string `json:"podUID"`
+		Action  string `json:"action"`
+	} `json:"spec"`
+	Status struct {
+		Outcome string `json:"outcome"`
+		Message string `json:"message"`
+	} `json:"status"`
+}
+
+// event is one of the cluster, not of the story.
+type event struct {
+	Metadata meta `json:"metadata"`
+	About    struct {
+		Name string `json:"name"`
+		UID  string `json:"uid"`
+	} `json:"involvedObject"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	Time    string `json:"eventTime"`
+	By      string `json:"reportingComponent"`
 }
 
 // parseList reads what kubectl get -o json prints of several objects, by name.
@@ -75,6 +133,31 @@ func parseReports(text string) (map[string]report, error) {
 	return parseList(text, func(r report) string { return r.Spec.PodName })
 }
 
+func parsePolicies(text string) (map[string]policy, error) {
+	return parseList(text, func(p policy) string { return p.Metadata.Name })
+}
+
+func parseRemediations(text string) (map[string]remediation, error) {
+	return parseList(text, func(r remediation) string { return r.Metadata.Name })
+}
+
+// parseEvents returns those that the operator wrote, by name.
+func parseEvents(text string) (map[string]event, error) {
+	events, err := parseList(text, func(e event) string { return e.Metadata.Name })
+	maps.DeleteFunc(events, func(_ string, e event) bool { return e.By != operatorName })
+	return events, err
+}
+
+// ready says whether the controller has taken the policy up.
+func (p policy) ready() bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == "Ready" {
+			return c.Status == "True"
+		}
+	}
+	return false
+}
+
 // running says whether the pod's only container is ready.
 func (p pod) running() bool {
 	statuses := p.Status.ContainerStatuses
@@ -85,6 +168,13 @@ func (p pod) running() bool {
 func (p pod) runsOther(imageID string) bool {
 	statuses := p.Status.ContainerStatuses
 	return len(statuses) > 0 && statuses[0].ImageID != "" && !strings.Contains(statuses[0].ImageID, imageID)
+}
+
+func (p pod) restarts() int {
+	if len(p.Status.ContainerStatuses) == 0 {
+		return 0
+	}
+	return p.Status.ContainerStatuses[0].Restarts
 }
 
 // containerID is that of the first container, without the runtime's name before it.

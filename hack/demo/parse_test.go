@@ -87,6 +87,57 @@ func TestParseReports(t *testing.T) {
 	}
 }
 
+func TestParsePolicies(t *testing.T) {
+	t.Parallel()
+	policies, err := parsePolicies(`{"items": [
+	  {"metadata": {"name": "cure"}, "spec": {"mode": "Enforce"}, "status": {"governed": 3, "leaking": 2, "conditions": [
+	    {"type": "Other", "status": "False"}, {"type": "Ready", "status": "True"}]}},
+	  {"metadata": {"name": "invalid"}, "status": {"conditions": [{"type": "Ready", "status": "False"}]}},
+	  {"metadata": {"name": "new"}, "spec": {"mode": "DryRun"}, "status": {"observedGeneration": -1}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := policies["cure"]; !p.ready() || p.Status.Governed != 3 || p.Status.Leaking != 2 || p.Spec.Mode != "Enforce" {
+		t.Errorf("got %+v", p)
+	}
+	for _, name := range []string{"invalid", "new"} {
+		if policies[name].ready() {
+			t.Errorf("%s is ready, want not", name)
+		}
+	}
+}
+
+func TestParseEventsReturnsThoseOfTheOperator(t *testing.T) {
+	t.Parallel()
+	events, err := parseEvents(`{"items": [
+	  {"metadata": {"name": "webhook.1"}, "reason": "Started", "message": "Started container", "reportingComponent": "kubelet", "eventTime": null},
+	  {"metadata": {"name": "webhook.2"}, "reason": "ActDone", "message": "Cured: All gone.", "reportingComponent": "zombie-operator",
+	   "eventTime": "2026-11-21T18:59:41.123456Z", "involvedObject": {"kind": "Pod", "name": "webhook", "uid": "uid"}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := events["webhook.2"]
+	if len(events) != 1 || e.Reason != "ActDone" || e.Message != "Cured: All gone." || e.About.Name != "webhook" || e.About.UID != "uid" || e.Time == "" {
+		t.Errorf("got %+v", events)
+	}
+	if _, err := parseEvents("error: not JSON"); err == nil {
+		t.Error("text that is not JSON is read, want an error")
+	}
+}
+
+func TestParseRemediations(t *testing.T) {
+	t.Parallel()
+	acts, err := parseRemediations(`{"items": [{"metadata": {"name": "webhook-1"}, "spec": {"podName": "webhook", "podUID": "uid", "action": "SignalParent"},
+	  "status": {"outcome": "Cured", "message": "All gone."}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := acts["webhook-1"]; got.Spec.PodName != "webhook" || got.Spec.PodUID != "uid" || got.Spec.Action != "SignalParent" ||
+		got.Status.Outcome != "Cured" || got.Status.Message != "All gone." {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestParseImageID(t *testing.T) {
 	t.Parallel()
 	archive := func(manifest string) *bytes.Buffer {
@@ -138,6 +189,27 @@ func TestCutDescription(t *testing.T) {
 		"something else":     {"Name: a\n", "Name: a\n"},
 	} {
 		if got := cutDescription(test.text); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestCutPod(t *testing.T) {
+	t.Parallel()
+	const events = "Events:\n  Type    Reason   Message\n  ----    ------   -------\n  Normal  ActDone  Cured\n"
+	for name, test := range map[string]struct{ text, want string }{
+		"how it ended last, its restarts and the events": {
+			"Name: a\nStatus: Running\nContainers:\n  app:\n    Image: a\n    State:          Running\n      Started:      now\n" +
+				"    Last State:     Terminated\n      Message:      zombie-operator\n\n      Exit Code:    0\n    Ready:          True\n" +
+				"    Restart Count:  1\n    Requests:\n      cpu:        5m\nConditions:\n  Type   Status\n" + events,
+			"...\n    Last State:     Terminated\n      Message:      zombie-operator\n\n      Exit Code:    0\n    Restart Count:  1\n...\n" + events,
+		},
+		"no last state without a restart": {
+			"Name: a\nContainers:\n  app:\n    State:          Running\n      Started:      now\n    Ready:          True\n    Restart Count:  0\n" + events,
+			"...\n    Restart Count:  0\n...\n" + events,
+		},
+	} {
+		if got := cutPod(test.text); got != test.want {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
 	}

@@ -26,6 +26,7 @@ type stage struct {
 	exports map[string]string // how the user reaches the cluster
 	pods    map[string]pod    // those of the cast, once they run
 	first   sight             // the zombies as the kernel showed them first
+	before  state             // what there was before a policy was in force
 }
 
 // sight is what the kernel showed at a time.

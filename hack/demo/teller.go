@@ -28,12 +28,19 @@ func (t *teller) elapsed() time.Duration { return time.Since(t.begin) }
 
 // heading begins a scene.
 func (t *teller) heading(number, of int, title string) {
-	t.print(fmt.Sprintf("\n%s%d/%d  %s\n%s%s\n", stamp(t.elapsed()), number, of, title, margin, strings.Repeat("-", len(title)+5)))
+	line := fmt.Sprintf("%d/%d  %s", number, of, title)
+	t.print("\n" + stamp(t.elapsed()) + line + "\n" + margin + strings.Repeat("-", len(line)) + "\n")
 }
 
 // event tells what has just happened, in one line.
 func (t *teller) event(format string, args ...any) {
 	t.print(stamp(t.elapsed()) + fmt.Sprintf(format, args...) + "\n")
+}
+
+// quote tells in one event what is said of a pod. What is too long for the line goes on below where it began.
+func (t *teller) quote(pod, text string) {
+	head := stamp(t.elapsed()) + fmt.Sprintf("%-12s ", pod)
+	t.print(head + strings.ReplaceAll(wrap(text, width-len(head)), "\n", "\n"+strings.Repeat(" ", len(head))) + "\n")
 }
 
 // text tells at length. An empty line parts paragraphs.

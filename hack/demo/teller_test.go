@@ -18,14 +18,27 @@ func TestTellerPrintsTimesAndMargins(t *testing.T) {
 		var out strings.Builder
 		tell := &teller{out: &out, begin: time.Now()}
 		time.Sleep(83 * time.Second)
-		tell.heading(2, 8, "A title")
+		tell.heading(2, 13, "A title")
 		tell.text("One\n\t\tparagraph.\n\nAnother.")
 		tell.event("%d zombies", 3)
-		want := "\n  1:23  2/8  A title\n        ------------\n        One paragraph.\n        Another.\n  1:23  3 zombies\n"
+		want := "\n  1:23  2/13  A title\n        -------------\n        One paragraph.\n        Another.\n  1:23  3 zombies\n"
 		if got := out.String(); got != want {
 			t.Errorf("got:\n%s\nwant:\n%s", got, want)
 		}
 	})
+}
+
+func TestQuoteGoesOnBelowWhereItBegan(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	tell := &teller{out: &out, begin: time.Now()}
+	words := strings.TrimSpace(strings.Repeat("word ", 20))
+	tell.quote("webhook", words)
+	tell.quote("", "Short.")
+	want := "  0:00  webhook      " + words[:79] + "\n" + strings.Repeat(" ", 21) + words[80:] + "\n  0:00               Short.\n"
+	if got := out.String(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
 }
 
 func TestWrap(t *testing.T) {

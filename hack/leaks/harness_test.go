@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -123,7 +123,29 @@ type tree struct {
 	t     *testing.T
 	init  *exec.Cmd
 	proc  string // its own view of /proc
-	ready string // the line it printed
+	log   *transcript
+	ready string // the first line of it
+}
+
+// transcript is what a tree printed so far.
+type transcript struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+// lines are those that have ended.
+func (l *transcript) lines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.SplitAfter(string(l.text), "\n")
+	return lines[:len(lines)-1]
 }
 
 // start runs `NAME args...` from the image as PID 1 and returns when it is ready.
@@ -140,10 +162,8 @@ func start(t *testing.T, name string, args ...string) *tree {
 	cmd.Env = append(os.Environ(), initEnv+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
 	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := &tree{t: t, init: cmd, log: &transcript{}}
+	cmd.Stdout = tr.log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting a PID namespace: %v", err)
 	}
@@ -153,20 +173,27 @@ func start(t *testing.T, name string, args ...string) *tree {
 			_ = cmd.Wait()
 		}
 	})
-	line := make(chan string, 1)
-	go func() {
-		s, _ := bufio.NewReader(stdout).ReadString('\n')
-		line <- s
-	}()
-	tr := &tree{t: t, init: cmd, proc: fmt.Sprintf("/proc/%d/root/proc", cmd.Process.Pid)}
-	select {
-	case tr.ready = <-line:
-	case <-time.After(patience):
-	}
+	tr.proc = fmt.Sprintf("/proc/%d/root/proc", cmd.Process.Pid)
+	eventually(t, name+" says that it is ready", func() bool { return len(tr.log.lines()) > 0 })
+	tr.ready = tr.log.lines()[0]
 	if !strings.HasPrefix(tr.ready, "ready: ") {
 		t.Fatalf("%s %v is not ready, it said %q", name, args, tr.ready)
 	}
 	return tr
+}
+
+// said waits until exactly these lines came after the one that says that it is ready.
+func (tr *tree) said(want ...string) {
+	tr.t.Helper()
+	text := strings.Join(want, "\n") + "\n"
+	var got string
+	eventually(tr.t, fmt.Sprintf("it says %q", want), func() bool {
+		got = strings.Join(tr.log.lines()[1:], "")
+		return len(got) >= len(text)
+	})
+	if got != text {
+		tr.t.Errorf("it said %q, want %q", got, text)
+	}
 }
 
 // process is what /proc/PID/status says, in the PIDs of the namespace.
@@ -276,17 +303,17 @@ func (tr *tree) named(comm string) []int {
 	return pids
 }
 
-// one is the process of that name; there must be exactly one.
-func (tr *tree) one(comm string) process {
+// worker is the middle process of middle-leaks; there must be exactly one.
+func (tr *tree) worker() process {
 	tr.t.Helper()
 	var found []process
 	for _, p := range tr.processes() {
-		if p.comm == comm {
+		if p.comm == "worker" {
 			found = append(found, p)
 		}
 	}
 	if len(found) != 1 {
-		tr.t.Fatalf("want one process named %q, got %+v", comm, found)
+		tr.t.Fatalf("want one process named worker, got %+v", found)
 	}
 	return found[0]
 }
@@ -350,17 +377,22 @@ const sigchldBit = 1 << (uint(unix.SIGCHLD) - 1)
 // end sends SIGTERM and wants exit code 0 well before a kubelet's grace is over.
 func (tr *tree) end() {
 	tr.t.Helper()
-	tr.signal(syscall.SIGTERM)
+	tr.endAt(syscall.SIGTERM)
+}
+
+func (tr *tree) endAt(sig syscall.Signal) {
+	tr.t.Helper()
+	tr.signal(sig)
 	done := make(chan error, 1)
 	go func() { done <- tr.init.Wait() }()
 	select {
 	case err := <-done:
 		if err != nil {
-			tr.t.Errorf("after SIGTERM: %v, want exit code 0", err)
+			tr.t.Errorf("after %v: %v, want exit code 0", sig, err)
 		}
 	case <-time.After(patience):
 		_ = tr.init.Process.Kill()
-		tr.t.Errorf("still alive %s after SIGTERM, then killed: %v", patience, <-done)
+		tr.t.Errorf("still alive %s after %v, then killed: %v", patience, sig, <-done)
 	}
 }
 

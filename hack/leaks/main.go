@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -39,6 +40,7 @@ func trees() []command {
 		{"sleep", "PID 1 sleeps and never waits", sleepForever},
 		{"orphan", "to be exec'd into a container: leaves orphans to its PID 1", orphan},
 		{"one-wait", "the SIGCHLD handler waits exactly once, and blocks", oneWait},
+		{"say", "to be exec'd into a container: writes a line to its log", say},
 	}
 }
 
@@ -75,14 +77,24 @@ func main() {
 	}
 }
 
+// outlive is set by a tree that goes on after SIGTERM, until SIGKILL.
+var outlive atomic.Bool
+
 // endOnSIGTERM makes every copy end at once: the kernel drops a SIGTERM to a
-// PID 1 that has no handler for it.
+// PID 1 that has no handler for it. The line it prints shows in the log what came
+// before the signal, and whom it reached.
 func endOnSIGTERM() {
-	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
-		<-end
-		os.Exit(0)
+		for sig := range stop {
+			name, pid := unix.SignalName(sig.(syscall.Signal)), os.Getpid()
+			if sig != syscall.SIGTERM || !outlive.Load() {
+				fmt.Printf("stop: %s, pid %d ends\n", name, pid)
+				os.Exit(0)
+			}
+			fmt.Printf("stop: %s, pid %d goes on\n", name, pid)
+		}
 	}()
 }
 

@@ -48,6 +48,7 @@ func TestCommandLineMistakesAreTold(t *testing.T) {
 		"a forgotten dash":    {[]string{"every", "count=3"}, 1, `unexpected argument "count=3"`},
 		"a period of nothing": {[]string{"sawtooth", "-period=0"}, 1, "-period must be positive"},
 		"install nowhere":     {[]string{"install"}, 1, "usage: leaks install DIR"},
+		"nothing to say":      {[]string{"say", "-sleep=1"}, 1, "usage: say [-sleep SECONDS] TEXT"},
 		"help":                {[]string{"never-waits", "-h"}, 0, "-middle"},
 	} {
 		t.Run(name, func(t *testing.T) {

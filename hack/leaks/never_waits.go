@@ -13,14 +13,17 @@ import (
 //
 // PID 1 runs git and waits for it, by its number, as exec.Cmd does. git ends before
 // its helper; the helper passes to PID 1, dies, and nobody has its number. So each
-// git leaves exactly one zombie, the helper, and none of its own.
+// git leaves exactly one zombie, the helper, and none of its own. With -ignore-term
+// it is also the server that has to be killed when its grace is over.
 func neverWaits(args []string) error {
 	fs := newFlags("never-waits")
 	b := batchFlags(fs, batches{count: 20, child: "git-remote-http"})
 	middle := fs.String("middle", "git", "command name of the process that leaves the orphan")
+	ignore := fs.Bool("ignore-term", false, "go on at SIGTERM: only SIGKILL ends it")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
+	outlive.Store(*ignore)
 	return b.leak(func(n int) (int, error) { return adopt(n, *middle, b.child) })
 }
 

@@ -92,7 +92,7 @@ func TestTreesHoldExactlyTheirZombiesWhenReadyAndEndAtSIGTERM(t *testing.T) {
 func TestMiddleSaysWhichPIDLeaks(t *testing.T) {
 	t.Parallel()
 	tr := start(t, "middle-leaks", "-count=2")
-	worker := tr.one("worker")
+	worker := tr.worker()
 	if want := fmt.Sprintf("ready: 2 zombies under pid %d\n", worker.pid); tr.ready != want {
 		t.Errorf("it said %q, want %q", tr.ready, want)
 	}
@@ -181,25 +181,86 @@ func TestHandlerIsInstalledOnlyAfterTheDeaths(t *testing.T) {
 
 func TestEndingTheMiddleProcess(t *testing.T) {
 	t.Parallel()
-	t.Run("cures when PID 1 reaps", func(t *testing.T) {
+	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL} {
+		t.Run("cures when PID 1 reaps: "+unix.SignalName(sig), func(t *testing.T) {
+			t.Parallel()
+			tr := start(t, "middle-leaks", "-count=7")
+			if err := unix.Kill(tr.hostPID(tr.worker().pid), sig); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "only PID 1 is left", func() bool { return len(tr.processes()) == 1 })
+			tr.end()
+		})
+		t.Run("moves the zombies to PID 1, and adds one, when it does not: "+unix.SignalName(sig), func(t *testing.T) {
+			t.Parallel()
+			tr := start(t, "middle-leaks", "-count=7", "-reap=false")
+			if err := unix.Kill(tr.hostPID(tr.worker().pid), sig); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]int{"1/middle-leaks/sh": 7, "1/middle-leaks/worker": 1}
+			eventually(t, "the zombies moved", func() bool { return maps.Equal(tr.dead(), want) })
+			tr.end()
+		})
+	}
+}
+
+func TestStopSignalIsToldByThePIDThatGotIt(t *testing.T) {
+	t.Parallel()
+	t.Run("a tree says that it ends", func(t *testing.T) {
 		t.Parallel()
-		tr := start(t, "middle-leaks", "-count=7")
-		if err := unix.Kill(tr.hostPID(tr.one("worker").pid), unix.SIGTERM); err != nil {
+		tr := start(t, "never-waits", "-count=2")
+		tr.end()
+		tr.said("stop: SIGTERM, pid 1 ends")
+	})
+	t.Run("a middle process says so too, and PID 1 goes on", func(t *testing.T) {
+		t.Parallel()
+		tr := start(t, "middle-leaks", "-count=2")
+		worker := tr.worker().pid
+		if err := unix.Kill(tr.hostPID(worker), unix.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "only PID 1 is left", func() bool { return len(tr.processes()) == 1 })
+		tr.said(fmt.Sprintf("stop: SIGTERM, pid %d ends", worker))
 		tr.end()
 	})
-	t.Run("moves the zombies to PID 1, and adds one, when it does not", func(t *testing.T) {
-		t.Parallel()
-		tr := start(t, "middle-leaks", "-count=7", "-reap=false")
-		if err := unix.Kill(tr.hostPID(tr.one("worker").pid), unix.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		want := map[string]int{"1/middle-leaks/sh": 7, "1/middle-leaks/worker": 1}
-		eventually(t, "the zombies moved", func() bool { return maps.Equal(tr.dead(), want) })
-		tr.end()
-	})
+}
+
+func TestIgnoredSIGTERMLeavesAllAsItIsUntilSIGKILL(t *testing.T) {
+	t.Parallel()
+	tr := start(t, "never-waits", "-count=4", "-ignore-term")
+	tr.signal(syscall.SIGTERM)
+	tr.said("stop: SIGTERM, pid 1 goes on")
+	tr.signal(syscall.SIGTERM)
+	tr.said("stop: SIGTERM, pid 1 goes on", "stop: SIGTERM, pid 1 goes on")
+	if got := tr.zombies(); got != 4 {
+		t.Errorf("%d zombies after SIGTERM, want 4", got)
+	}
+	tr.signal(syscall.SIGKILL)
+	err := tr.init.Wait()
+	if status, ok := tr.init.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Errorf("it ended with %v, want SIGKILL", err)
+	}
+}
+
+func TestIgnoreTermStillEndsAtSIGINT(t *testing.T) {
+	t.Parallel()
+	tr := start(t, "never-waits", "-count=1", "-ignore-term")
+	tr.endAt(syscall.SIGINT)
+	tr.said("stop: SIGINT, pid 1 ends")
+}
+
+func TestSayWritesIntoTheLogOfPID1(t *testing.T) {
+	t.Parallel()
+	tr := start(t, "never-waits", "-count=1")
+	if out := tr.exec("say", "the hook", "ran"); out != "" {
+		t.Errorf("it said %q to the one who ran it, want nothing", out)
+	}
+	began := time.Now()
+	tr.exec("say", "-sleep", "1", "draining")
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("it took %s, want 1s or more", took)
+	}
+	tr.end()
+	tr.said("said: the hook ran", "said: draining", "done: draining, after 1 s", "stop: SIGTERM, pid 1 ends")
 }
 
 func TestSawtoothAlwaysHoldsZombiesAndNeverAnOldOne(t *testing.T) {
