@@ -73,7 +73,7 @@ leaks-image: ## Build dist/zombie-leaks.tar, tagged localhost/zombie-leaks:dev: 
 ##@ Try
 
 .PHONY: demo
-demo: ## Show it all: a cluster, the operator, leaking pods, their reports (needs root)
+demo: ## Show it all: a cluster, the operator, leaking pods, their reports, their cure (needs root)
 	go run ./hack/demo
 
 .PHONY: demo-down

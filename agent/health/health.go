@@ -20,6 +20,8 @@ const (
 	PartRuntime = "container runtime"
 	// PartReports is writing reports.
 	PartReports = "reports"
+	// PartRemediations is learning what is to be done on this node.
+	PartRemediations = "remediations"
 )
 
 // Health gathers what the parts of the agent tell of themselves. It is safe for concurrent use.

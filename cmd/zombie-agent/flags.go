@@ -12,7 +12,8 @@ import (
 )
 
 const intro = `zombie-agent finds the zombie processes of one node's pods, says whose they are and why they stay, and keeps a
-ZombieReport for each pod that has some. It runs in a pod with hostPID: true on every node.
+ZombieReport for each pod that has some. It executes the ZombieRemediations of its node: it signals a parent or restarts a
+container, once, when it still is the one that was decided on. It runs in a pod with hostPID: true on every node.
 `
 
 // Scans closer together than a second would show the same short-lived zombie twice; scans further apart than ten minutes
@@ -25,6 +26,7 @@ const (
 // options are what the flags say.
 type options struct {
 	nodeName     string
+	podUID       string
 	scanInterval time.Duration
 	criSocket    string
 	procRoot     string
@@ -38,6 +40,8 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (op
 	flags := cli.NewFlags("zombie-agent", intro, &o.logLevel)
 	flags.StringVar(&o.nodeName, "node-name", getenv("NODE_NAME"),
 		"`name` of the node; the default is $NODE_NAME")
+	flags.StringVar(&o.podUID, "pod-uid", getenv("POD_UID"),
+		"`UID` of the agent's own pod, noted in the remediations that it executes; the default is $POD_UID")
 	flags.DurationVar(&o.scanInterval, "scan-interval", 30*time.Second,
 		"time between two scans, from 1s to 10m; a zombie is reported when it was in two of them and is 30s old")
 	flags.StringVar(&o.criSocket, "cri-socket", "/run/containerd/containerd.sock",

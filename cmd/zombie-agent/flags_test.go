@@ -27,23 +27,27 @@ func TestParseFlags(t *testing.T) {
 	}{
 		"defaults need the node's name only": {
 			nil, node,
-			options{"node-1", 30 * time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "", 30 * time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+		},
+		"the pod's UID comes from the environment": {
+			nil, map[string]string{"NODE_NAME": "node-1", "POD_UID": "uid-1"},
+			options{"node-1", "uid-1", 30 * time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
 		},
 		"every flag is taken": {
 			[]string{
-				"--node-name=node-2", "--scan-interval=5s", "--cri-socket=/run/crio/crio.sock", "--proc=/host/proc",
+				"--node-name=node-2", "--pod-uid=uid-2", "--scan-interval=5s", "--cri-socket=/run/crio/crio.sock", "--proc=/host/proc",
 				"--health-addr=127.0.0.1:1", "--log-level=debug",
 			},
 			node,
-			options{"node-2", 5 * time.Second, "/run/crio/crio.sock", "/host/proc", "127.0.0.1:1", slog.LevelDebug},
+			options{"node-2", "uid-2", 5 * time.Second, "/run/crio/crio.sock", "/host/proc", "127.0.0.1:1", slog.LevelDebug},
 		},
 		"the shortest interval is a second": {
 			[]string{"--scan-interval=1s"}, node,
-			options{"node-1", time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "", time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
 		},
 		"the longest interval is ten minutes": {
 			[]string{"--scan-interval=10m"}, node,
-			options{"node-1", 10 * time.Minute, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "", 10 * time.Minute, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
 		},
 	}
 	for name, tc := range tests {
@@ -97,7 +101,8 @@ func TestHelpNamesEveryFlagWithTwoDashes(t *testing.T) {
 		t.Fatalf("parseFlags() = %v, want %v: help needs no node", err, flag.ErrHelp)
 	}
 	for _, want := range []string{
-		"zombie-agent finds", "hostPID: true", "--node-name name", "$NODE_NAME", "--scan-interval duration", "from 1s to 10m", "(default 30s)",
+		"zombie-agent finds", "executes the ZombieRemediations of its node", "hostPID: true", "--node-name name", "$NODE_NAME", "--pod-uid UID", "$POD_UID",
+		"--scan-interval duration", "from 1s to 10m", "(default 30s)",
 		"--cri-socket path", "--proc path", "--health-addr address", "(default :8081)", "--log-level level", "--version",
 	} {
 		if !strings.Contains(help.String(), want) {

@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
@@ -41,12 +43,16 @@ func main() {
 	os.Exit(cli.Main("zombie-agent", parse, serve))
 }
 
-// serve scans and reports until its context ends.
+// serve scans, reports and executes remediations until its context ends. What of it fails does not end the rest.
 func serve(ctx context.Context, o options) error {
 	reserveThreads()
 	log := cli.SetUpLogging(os.Stderr, o.logLevel)
 	log.Info("Starting agent", "version", cli.Version(), "node", o.nodeName, "scanInterval", o.scanInterval.String(), "criSocket", o.criSocket)
-	reports, err := newClient()
+	cfg, err := config.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster, neither in a pod nor by KUBECONFIG: %w", err)
+	}
+	reports, err := newClient(cfg)
 	if err != nil {
 		return err
 	}
@@ -75,16 +81,18 @@ func serve(ctx context.Context, o options) error {
 		Health:    h,
 		Log:       log,
 	}
+	var acts sync.WaitGroup
+	r := remedies{cfg: cfg, options: o, socket: runtimeSocket, proc: proc, health: h, log: log}
+	acts.Go(func() { r.run(ctx) })
 	a.Run(ctx)
+	acts.Wait()
 	log.Info("Stopped agent")
 	return nil
 }
 
-func newClient() (client.Client, error) {
-	cfg, err := config.GetConfig()
-	if err != nil {
-		return nil, fmt.Errorf("finding the cluster, neither in a pod nor by KUBECONFIG: %w", err)
-	}
+// newClient returns the client of the reports.
+func newClient(cfg *rest.Config) (client.Client, error) {
+	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst, cfg.Timeout = clientQPS, clientBurst, clientTimeout
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {

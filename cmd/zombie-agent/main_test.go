@@ -99,6 +99,7 @@ func TestServeScansWithWhatIsLeftUntilItIsToldToEnd(t *testing.T) {
 	go func() { done <- serve(ctx, o) }()
 	eventually(t, "http://"+o.healthAddr+"/livez", http.StatusOK, "ok")
 	eventually(t, "http://"+o.healthAddr+"/readyz", http.StatusServiceUnavailable, "container runtime: ")
+	eventually(t, "http://"+o.healthAddr+"/readyz", http.StatusServiceUnavailable, "remediations: watching remediations: ")
 	eventually(t, "http://"+o.healthAddr+"/livez", http.StatusOK, "ok")
 	cancel()
 	if err := <-done; err != nil {

@@ -3,11 +3,14 @@ package main
 import (
 	"runtime"
 	"sync"
+
+	"github.com/zombie-operator/zombie-operator/agent/remedy"
 )
 
 // spareThreads is how many threads the agent keeps: some for each of what may block at once, which is the scan, reports,
-// probes, the runtime's connection and Go's own.
-const spareThreads = 12
+// probes, the runtime's connection and Go's own; one for each act, which reads /proc; and one for a write into a
+// container's file system that hangs.
+const spareThreads = 12 + remedy.Workers + 1
 
 // reserveThreads makes the Go runtime start its threads now. It starts one whenever all others are busy in system calls,
 // and ends the whole process when the kernel refuses; a node without a free PID is when the agent is needed most.

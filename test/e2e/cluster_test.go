@@ -25,7 +25,6 @@ const (
 	secondNode  = "node-2"
 	stateDir    = "/var/lib/zombie-cluster/" + clusterName
 	kubeconfig  = stateDir + "/kubeconfig"
-	manifests   = stateDir + "/nodes/" + nodeName + "/manifests"
 	auditLog    = stateDir + "/audit.log"
 
 	release           = "zombie-operator"
@@ -52,6 +51,9 @@ var (
 	api        client.Client
 )
 
+// manifests is the directory from which a node's kubelet takes its static pods.
+func manifests(node string) string { return stateDir + "/nodes/" + node + "/manifests" }
+
 func findRepository() string {
 	dir, err := filepath.Abs("../..")
 	if err != nil {
@@ -62,8 +64,11 @@ func findRepository() string {
 
 // setUp brings up a fresh cluster, in place of one that an earlier run left, and installs the operator of this working tree.
 func setUp() error {
-	if err := zcluster("down", "--name", clusterName); err != nil {
-		return err
+	reuse := os.Getenv("E2E_REUSE") == "1"
+	if !reuse {
+		if err := zcluster("down", "--name", clusterName); err != nil {
+			return err
+		}
 	}
 	if err := zcluster("up", "--name", clusterName, "--nodes", "2"); err != nil {
 		return err
@@ -73,6 +78,11 @@ func setUp() error {
 	}
 	if err := connect(); err != nil {
 		return err
+	}
+	if reuse {
+		if err := uninstall(); err != nil {
+			return err
+		}
 	}
 	return install()
 }
@@ -98,7 +108,7 @@ func connect() error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", kubeconfig, err)
 	}
-	config.QPS, config.Burst = 100, 200
+	config.QPS = -1 // no limit: many tests ask at once, and one that waits its turn may miss what it waits for
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("registering kinds: %w", err)
@@ -122,6 +132,14 @@ func install() error {
 		"--set", seconds("controller.staleAfterSeconds", staleAfter),
 		"--set", seconds("controller.deleteStaleAfterSeconds", deleteStaleAfter),
 		"--wait", "--timeout", "3m")
+}
+
+// uninstall removes what an earlier run installed, by the chart or by config/default.
+func uninstall() error {
+	if err := helm("uninstall", release, "--namespace", operatorNamespace, "--ignore-not-found", "--wait"); err != nil {
+		return err
+	}
+	return show(kubectl, "delete", "--ignore-not-found", "-k", "config/default")
 }
 
 func seconds(value string, d time.Duration) string {

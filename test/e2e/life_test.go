@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,38 +96,12 @@ func healedPod(t *testing.T) {
 	if err := syscall.Kill(hostPID(t, l.pod), syscall.SIGCHLD); err != nil {
 		t.Fatal(err)
 	}
-	report := waitReport(t, l.pod, 0, time.Minute+2*scanInterval)
+	report := waitReport(t, l.pod, 0, 2*time.Minute)
 	condition := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionLeaking)
 	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Reason != v1alpha1.ReasonNoZombies {
 		t.Errorf("condition Leaking is %+v, want False for NoZombies", condition)
 	}
 	waitGone(t, report, healedRetention+30*time.Second)
-}
-
-// hostPID finds the first process of a pod's only container by the container's cgroup.
-func hostPID(t *testing.T, p *corev1.Pod) int {
-	t.Helper()
-	id := containerID(t, p, p.Spec.Containers[0].Name)
-	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil || !strings.Contains(string(raw), id) {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(file, "/proc/%d/cgroup", &pid); err != nil {
-			t.Fatal(err)
-		}
-		status, err := os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
-		if err == nil && strings.Contains(string(status), fmt.Sprintf("NSpid:\t%d\t1\n", pid)) {
-			return pid
-		}
-	}
-	t.Fatalf("no process of container %s is PID 1 of its namespace", id)
-	return 0
 }
 
 // containerID reads the ID of a running container from the Pod, without the runtime's prefix.
@@ -180,10 +153,7 @@ func restartedContainer(t *testing.T) {
 	})
 }
 
-const (
-	staticPodFile   = manifests + "/static-leak.yaml"
-	staticNamespace = "default"
-)
+const staticNamespace = "default"
 
 // staticReport remembers the report of the static pod between the phases.
 var staticReport struct {
@@ -194,6 +164,7 @@ var staticReport struct {
 
 // makeStaticPod lets a leaking pod be started by the kubelet itself. Its UID at the runtime is not that of its mirror pod.
 func makeStaticPod(t *testing.T) {
+	t.Helper()
 	p := fromManifest(t, staticNamespace, "invoicer")
 	p.Name = "static-leak"
 	p.APIVersion, p.Kind = "v1", "Pod"
@@ -201,14 +172,16 @@ func makeStaticPod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(staticPodFile, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := manifests(nodeName) + "/static-leak.yaml"
+	writeFile(t, file, string(raw))
 	t.Cleanup(func() {
-		if err := os.Remove(staticPodFile); err != nil {
+		if err := os.Remove(file); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func staticPodReported(t *testing.T) {
 	eventually(t, 3*time.Minute, func(ctx context.Context) string {
 		reports, err := staticReports(ctx)
 		if err != nil {

@@ -18,8 +18,8 @@ const requireEnv = "REQUIRE_E2E"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// These tests wait for a node, not for a CPU.
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	// These tests wait for a node, not for a CPU, and those of cures also for each other.
+	if err := flag.Set("test.parallel", "64"); err != nil {
 		panic(err)
 	}
 	if why := impossible(); why != "" {
@@ -46,7 +46,9 @@ func impossible() string {
 }
 
 // withCluster brings the local cluster up with the operator in it, runs the tests, and takes it down. With E2E_KEEP=1
-// the cluster stays, for a look at it.
+// the cluster stays, for a look at it. With E2E_REUSE=1 the tests run on one that stayed, with the operator of this working tree:
+//
+//	E2E_REUSE=1 E2E_KEEP=1 go test -run 'TestOperator/side/cures/SIGCHLD' ./test/e2e
 func withCluster(run func() int) int {
 	fmt.Println("e2e: bringing up the local cluster " + clusterName)
 	if err := setUp(); err != nil {

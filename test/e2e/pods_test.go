@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,12 +38,19 @@ func namespace(t *testing.T, name string) string {
 	return name
 }
 
-// create makes an object, in place of one that an earlier run left, and removes it after the test.
+// create makes an object, when that of an earlier run is gone, and removes it after the test.
 func create(t *testing.T, object client.Object) {
 	t.Helper()
-	if err := api.Create(t.Context(), object); err != nil {
-		t.Fatalf("creating %T %s: %v", object, object.GetName(), err)
-	}
+	eventually(t, time.Minute, func(ctx context.Context) string {
+		err := api.Create(ctx, object)
+		switch {
+		case err == nil:
+			return ""
+		case !apierrors.IsAlreadyExists(err):
+			t.Fatalf("creating %T %s: %v", object, object.GetName(), err)
+		}
+		return err.Error()
+	})
 	t.Cleanup(func() {
 		if err := client.IgnoreNotFound(api.Delete(context.Background(), object, client.GracePeriodSeconds(1))); err != nil {
 			t.Errorf("deleting %T %s: %v", object, object.GetName(), err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/controllers/remedy"
 )
 
 // tableFits looks at what users look at. The demo's pods have names of up to 11 characters.
@@ -14,12 +15,19 @@ func tableFits(t *testing.T) {
 	long := pod(ns, strings.Repeat("a", 40)+"-123456789", container("app", "/leaks/start-no-wait", "start-no-wait", "-count=2"))
 	create(t, long)
 	waitReport(t, long, waitInPlace(t, long, "app").zombies, 2*time.Minute)
+	judged := pod(ns, "judged", container("app", "/leaks/start-no-wait", "start-no-wait", "-count=3"))
+	create(t, judged)
+	apply(t, policyFor(judged, v1alpha1.ModeDryRun, restart))
+	waitNext(t, judged, remedy.ReasonDryRun)
 	table, err := output(kubectl, "get", "zombiereports", "-A")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("kubectl get zombiereports -A:\n%s", table)
 	checkWidth(t, table, 150)
+	if !strings.Contains(table, "DOING") || !strings.Contains(table, "DryRun:Restart") {
+		t.Error("the table does not tell what is being done")
+	}
 	demo, err := output(kubectl, "get", "zombiereports", "-n", leaksNamespace)
 	if err != nil {
 		t.Fatal(err)
