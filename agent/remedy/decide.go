@@ -2,6 +2,7 @@ package remedy
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,7 +17,13 @@ type place struct {
 	boot string
 	// able are the actions that this agent knows.
 	able map[v1alpha1.RemediationAction]bool
+	// now is the present time of the node.
+	now time.Time
 }
+
+// beginWithin is how old a remediation may be for its act to begin. The controller ends those that are left alone sooner; this
+// holds when it is away: what was decided long ago is not to be done now. A node whose clock is minutes ahead begins none.
+const beginWithin = 3 * time.Minute
 
 // attempt is what this process did about one remediation.
 type attempt struct {
@@ -78,6 +85,8 @@ func next(r *v1alpha1.ZombieRemediation, mine attempt, here place) decision {
 		return decision{step: leave}
 	case !able:
 		return decision{step: record, end: unsupported(r.Spec.Action)}
+	case here.now.Sub(r.CreationTimestamp.Time) > beginWithin:
+		return decision{step: record, end: tooOld(r.CreationTimestamp.Time, here.now)}
 	}
 	return decision{step: begin}
 }
@@ -111,6 +120,14 @@ func rebooted() ending {
 	return ending{
 		outcome: v1alpha1.OutcomeInterrupted,
 		message: "The node was started anew while the act was under way. All processes of that time are gone.",
+	}
+}
+
+func tooOld(made, now time.Time) ending {
+	return ending{
+		outcome: v1alpha1.OutcomeExpired,
+		message: fmt.Sprintf("Nothing was done: it was made at %s, and by the clock of the node it is %s now, more than %s later.",
+			made.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), beginWithin),
 	}
 }
 

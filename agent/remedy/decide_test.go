@@ -13,12 +13,12 @@ import (
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 // hereInTests is the node of the tests, with an agent that knows one action.
-var hereInTests = place{node: "node-1", boot: "boot-1", able: map[v1alpha1.RemediationAction]bool{v1alpha1.RemediationSignalParent: true}}
+var hereInTests = place{node: "node-1", boot: "boot-1", able: map[v1alpha1.RemediationAction]bool{v1alpha1.RemediationSignalParent: true}, now: noon}
 
 // remediation is one that nobody took up yet, with what a test changes.
 func remediation(changes ...func(*v1alpha1.ZombieRemediation)) *v1alpha1.ZombieRemediation {
 	r := &v1alpha1.ZombieRemediation{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", UID: "uid-1", Generation: 1},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", UID: "uid-1", Generation: 1, CreationTimestamp: metav1.NewTime(noon)},
 		Spec: v1alpha1.ZombieRemediationSpec{
 			PodName: "web", PodUID: "pod-1", NodeName: "node-1", ContainerName: "app", ContainerID: "c1",
 			Policy: v1alpha1.PolicyReference{Kind: "ZombiePolicy", Name: "web", Generation: 1}, Attempt: 1,
@@ -51,6 +51,10 @@ func deleting(r *v1alpha1.ZombieRemediation) {
 
 func unknownAction(r *v1alpha1.ZombieRemediation) { r.Spec.Action = "Reap" }
 
+func madeAt(at time.Time) func(*v1alpha1.ZombieRemediation) {
+	return func(r *v1alpha1.ZombieRemediation) { r.CreationTimestamp = metav1.NewTime(at) }
+}
+
 func anotherBoot(r *v1alpha1.ZombieRemediation) { r.Status.BootID = "boot-0" }
 
 func anotherNode(r *v1alpha1.ZombieRemediation) { r.Spec.NodeName = "node-2" }
@@ -68,6 +72,9 @@ func TestNext(t *testing.T) {
 		outcome v1alpha1.Outcome
 	}{
 		"a new one is begun":                                                {nil, nobody, begin, ""},
+		"one made three minutes ago is begun":                               {list(madeAt(noon.Add(-beginWithin))), nobody, begin, ""},
+		"one made longer ago is ended":                                      {list(madeAt(noon.Add(-beginWithin - time.Second))), nobody, record, v1alpha1.OutcomeExpired},
+		"one made long ago whose act began is settled":                      {list(madeAt(noon.Add(-time.Hour)), claimedBy("z"), executing), nobody, settle, ""},
 		"one of another node is left":                                       {list(anotherNode), nobody, leave, ""},
 		"one that is completed is left":                                     {list(completed), nobody, leave, ""},
 		"a completed one is left even with an outcome in memory":            {list(claimedBy("a"), executing, completed), ended, leave, ""},

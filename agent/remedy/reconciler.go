@@ -60,7 +60,7 @@ func (r *Reconciler) here() place {
 	for action := range r.kinds {
 		able[action] = true
 	}
-	return place{node: r.self.Node, boot: r.self.BootID, able: able}
+	return place{node: r.self.Node, boot: r.self.BootID, able: able, now: r.now()}
 }
 
 // Reconcile takes one remediation as far as it goes. The cache only tells whether there may be something to do; what is

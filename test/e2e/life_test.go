@@ -144,8 +144,8 @@ func restartedContainer(t *testing.T) {
 		switch {
 		case err != nil:
 			return err.Error()
-		case after == nil:
-			return "the pod has no report" // the healed one is kept for a short time here
+		case after == nil || after.Status.Observed == nil:
+			return "the pod has no report, or one that says nothing yet" // the healed one is kept for a short time here
 		case after.Status.Observed.Zombies != l.total || after.Status.Observed.Containers[0].ContainerID != id:
 			return fmt.Sprintf("the report does not tell of the new container %s: %+v", id, after.Status.Observed)
 		}
