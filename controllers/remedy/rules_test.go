@@ -1,0 +1,375 @@
+package remedy
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/controllers/govern"
+	"github.com/zombie-operator/zombie-operator/controllers/ledger"
+)
+
+const chldPlan = "Alert people. Send SIGCHLD to process 7 (worker) of container app (20 zombies)."
+
+func TestALeakIsActedOnWhenNothingStandsInTheWay(t *testing.T) {
+	t.Parallel()
+	v := decide(leaking(), now)
+	wantUnit := ledger.Unit{
+		Target: web, Namespace: "shop", PodName: "web-0", ContainerID: appID, ReservedAt: now,
+		Action: "SignalParent", Word: "SIGCHLD", Message: chldPlan,
+	}
+	spec := v1alpha1.ZombieRemediationSpec{
+		PodName: "web-0", PodUID: webUID, NodeName: "n1", ContainerName: "app", ContainerID: appID, Attempt: 1,
+		Policy:       v1alpha1.PolicyReference{Kind: govern.KindNamespaced, Name: "web", Generation: 3},
+		Action:       v1alpha1.RemediationSignalParent,
+		SignalParent: &v1alpha1.SignalParentAct{Signal: v1alpha1.SignalChild, PID: 7, StartTicks: 1007, Command: "worker"},
+	}
+	wantUnit.Remediations = []string{v1alpha1.RemediationName(spec)}
+	want := &act{
+		unit:         wantUnit,
+		position:     ledger.Position{Target: web, Policy: webMark, ContainerID: appID, Rung: 1, Attempts: 1, Seen: observationMark(leakingContainer())},
+		remediations: []v1alpha1.ZombieRemediationSpec{spec},
+	}
+	if diff := cmp.Diff(want, v.act, cmp.AllowUnexported(act{})); diff != "" {
+		t.Errorf("act (-want +got):\n%s", diff)
+	}
+	wantNext := &v1alpha1.NextStep{Action: v1alpha1.ActionSignalParent, Mode: v1alpha1.ModeEnforce, Reason: ReasonActing, Doing: "SIGCHLD", Message: chldPlan}
+	if diff := cmp.Diff(wantNext, v.judgement.Next); diff != "" {
+		t.Errorf("next (-want +got):\n%s", diff)
+	}
+	if v.checkAgainAfter != 0 {
+		t.Errorf("check again after %s, want the remediation's own events to tell", v.checkAgainAfter)
+	}
+}
+
+// A refusal is one case of a rule that keeps from acting.
+type refusalCase struct {
+	change  change
+	reason  string
+	message string
+	again   time.Duration
+	// event is the Event that tells it; none where it is empty.
+	event string
+}
+
+func TestWhatKeepsFromActing(t *testing.T) {
+	t.Parallel()
+	for _, group := range []map[string]refusalCase{tooEarly, guardedPods, guardedContainers, unfitRungs, limits} {
+		for name, tc := range group {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				tc.check(t)
+			})
+		}
+	}
+}
+
+func (tc refusalCase) check(t *testing.T) {
+	t.Helper()
+	f := leaking(tc.change)
+	v := decide(f, now)
+	if v.act != nil {
+		t.Fatalf("acts: %+v", v.act)
+	}
+	next := v.judgement.Next
+	if next.Reason != tc.reason || next.Doing != tc.reason || next.Message != tc.message {
+		t.Errorf("next = %s (%s): %s\nwant   %s: %s", next.Reason, next.Doing, next.Message, tc.reason, tc.message)
+	}
+	if v.checkAgainAfter != tc.again {
+		t.Errorf("check again after %s, want %s", v.checkAgainAfter, tc.again)
+	}
+	var want []string
+	if tc.event != "" {
+		want = []string{"Warning ActRefused " + tc.event + " " + tc.reason + ": " + tc.message}
+	}
+	if diff := cmp.Diff(want, about(occurrences(f.report, v), EventActRefused)); diff != "" {
+		t.Errorf("Events (-want +got):\n%s", diff)
+	}
+	again := afterwards(t, f, v)
+	v2 := decide(again, now.Add(500*time.Millisecond))
+	if changed(again.report, v2) {
+		t.Errorf("a second look writes the report again (-first +second):\n%s", cmp.Diff(v.judgement, v2.judgement))
+	}
+	if told := lines(occurrences(again.report, v2)); told != nil {
+		t.Errorf("a second look tells again: %q", told)
+	}
+}
+
+var tooEarly = map[string]refusalCase{
+	"fewer zombies of the trigger's age than it wants": {
+		change:  trigger(func(tr *v1alpha1.Trigger) { tr.Zombies = 13 }),
+		reason:  ReasonNotTriggered,
+		message: "Container app has 12 zombies that are dead for 300 s or longer; policy web wants 13, for 60 s.",
+	},
+	"no line in the report for the trigger's age": {
+		change:  trigger(func(tr *v1alpha1.Trigger) { tr.MinAgeSeconds = 900 }),
+		reason:  ReasonNotTriggered,
+		message: "Container app has 0 zombies that are dead for 900 s or longer; policy web wants 10, for 60 s.",
+	},
+	"a trigger that has not held for its time": {
+		change:  trigger(func(tr *v1alpha1.Trigger) { tr.ForSeconds = new(int32(601)) }),
+		reason:  ReasonHolding,
+		message: "Container app has 12 zombies that are dead for 300 s or longer; policy web wants 10, for 601 s. It has held since 2026-03-01T11:50:00Z.",
+		again:   time.Second,
+	},
+	"a policy that is paused": {
+		change: mode(v1alpha1.ModePaused), reason: ReasonPaused, message: "ZombiePolicy web is Paused.",
+	},
+	"a paused ClusterZombiePolicy above the policy": {
+		change: ruled1(func(r *govern.Ruling) { r.Mode, r.HeldBy = v1alpha1.ModePaused, "stop" }),
+		reason: ReasonPaused, message: "ClusterZombiePolicy stop is Paused and selects this container too.",
+	},
+	"a report that still says what it said before the last act": {
+		change: position(func(p *ledger.Position) {
+			p.Rung, p.Await, p.Seen, p.EndedAt = 1, true, observationMark(leakingContainer()), now.Add(-9*time.Minute)
+		}),
+		reason:  ReasonSettling,
+		message: "The last act on container app ended at 2026-03-01T11:51:00Z; the agent has yet to report what is left.",
+		again:   time.Minute,
+	},
+}
+
+var guardedPods = map[string]refusalCase{
+	"an agent that is not ready": {
+		change:  report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions[1].Status = metav1.ConditionTrue }),
+		reason:  ReasonStale,
+		message: "The agent of node n1 is not ready: what it reported may be out of date.",
+		event:   "SignalParent",
+	},
+	"a pod that is gone": {
+		change: func(f *facts) { f.pod = nil },
+		reason: ReasonNotVerified, message: "The pod of the report is gone.", event: "SignalParent",
+	},
+	"a pod that was replaced under its name": {
+		change: pod(func(p *corev1.Pod) { p.UID = "new" }),
+		reason: ReasonNotVerified, message: "The pod was replaced: its UID is new now.", event: "SignalParent",
+	},
+	"a pod on another node": {
+		change: pod(func(p *corev1.Pod) { p.Spec.NodeName = "n2" }),
+		reason: ReasonNotVerified, message: "The pod runs on node n2, the report says n1.", event: "SignalParent",
+	},
+	"a container that was replaced, which every restart brings and nobody needs to be told": {
+		change: pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].ContainerID = "containerd://new" }),
+		reason: ReasonNotVerified, message: "Container app was replaced; the agent has yet to look into the new one.", again: recheck,
+	},
+	"a container without a status": {
+		change: pod(func(p *corev1.Pod) { p.Status.ContainerStatuses = nil }),
+		reason: ReasonNotVerified, message: "Container app was replaced; the agent has yet to look into the new one.", again: recheck,
+	},
+	"a pod that opts out": {
+		change: pod(func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AnnotationOptOut: ""} }),
+		reason: ReasonOptedOut, message: "The pod carries the annotation zombie-operator.io/opt-out.", event: "SignalParent",
+	},
+	"a namespace that opts out": {
+		change: func(f *facts) { f.namespaceOptsOut = true },
+		reason: ReasonOptedOut, message: "Namespace shop carries the annotation zombie-operator.io/opt-out.", event: "SignalParent",
+	},
+	"a pod in the operator's own namespace": {
+		change: func(f *facts) { f.operatorNamespace = "shop" },
+		reason: ReasonOwnNamespace, message: "The pod is in shop, the namespace of the operator.", event: "SignalParent",
+	},
+	"a static pod, by its annotation, although its UID is another in the report": {
+		change: pod(func(p *corev1.Pod) {
+			p.UID, p.Annotations = "mirror", map[string]string{corev1.MirrorPodAnnotationKey: "x"}
+		}),
+		reason: ReasonStaticPod, message: "The pod is a static pod of node n1.", event: "SignalParent",
+	},
+	"a static pod, by its owner": {
+		change: pod(func(p *corev1.Pod) {
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n1", Controller: new(true)}}
+		}),
+		reason: ReasonStaticPod, message: "The pod is a static pod of node n1.", event: "SignalParent",
+	},
+	"a pod in the node's PID namespace": {
+		change: pod(func(p *corev1.Pod) { p.Spec.HostPID = true }),
+		reason: ReasonHostPID, message: "The pod is in the PID namespace of the node (hostPID: true).", event: "SignalParent",
+	},
+	"a pod of system-critical priority": {
+		change: pod(func(p *corev1.Pod) { p.Spec.Priority = new(int32(2000000000)) }),
+		reason: ReasonCritical, message: "The pod has system-critical priority (2000000000).", event: "SignalParent",
+	},
+	"a pod that is being deleted": {
+		change: pod(func(p *corev1.Pod) { p.DeletionTimestamp = new(at(0)) }),
+		reason: ReasonTerminating, message: "The pod is being deleted.", event: "SignalParent",
+	},
+	"a namespace that is being deleted": {
+		change: func(f *facts) { f.namespaceTerminates = true },
+		reason: ReasonTerminating, message: "Namespace shop is being deleted.", event: "SignalParent",
+	},
+	"a pod that does not run": {
+		change: pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }),
+		reason: ReasonNotRunning, message: "The pod is Pending and not Running.", event: "SignalParent", again: recheck,
+	},
+	"a container that does not run": {
+		change: pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = corev1.ContainerState{} }),
+		reason: ReasonNotRunning, message: "Container app does not run.", event: "SignalParent", again: recheck,
+	},
+}
+
+var guardedContainers = map[string]refusalCase{
+	"a pod whose restart policy is OnFailure": {
+		change: pod(func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyOnFailure }),
+		reason: ReasonRestartPolicy, message: "The pod has restartPolicy OnFailure and not Always.", event: "SignalParent",
+	},
+	"a container with a restart policy of its own": {
+		change: pod(func(p *corev1.Pod) { p.Spec.Containers[0].RestartPolicy = new(corev1.ContainerRestartPolicyNever) }),
+		reason: ReasonRestartPolicy, message: "Container app has restartPolicy Never and not Always.", event: "SignalParent",
+	},
+	"a container with restart rules of its own": {
+		change: pod(func(p *corev1.Pod) { p.Spec.Containers[0].RestartPolicyRules = []corev1.ContainerRestartRule{{}} }),
+		reason: ReasonRestartPolicy, message: "Container app has rules of its own on when it is restarted.", event: "SignalParent",
+	},
+	"an init container": {
+		change: pod(func(p *corev1.Pod) { p.Spec.InitContainers, p.Spec.Containers = p.Spec.Containers, nil }),
+		reason: ReasonRestartPolicy, message: "Container app is an init container and no sidecar.", event: "SignalParent",
+	},
+	"an ephemeral container": {
+		change: pod(func(p *corev1.Pod) { p.Spec.Containers = nil }),
+		reason: ReasonRestartPolicy, message: "Container app is an ephemeral container, which is never restarted.", event: "SignalParent",
+	},
+}
+
+var unfitRungs = map[string]refusalCase{
+	"zombies with a parent outside of the container": {
+		change: changes(ladder(signal(v1alpha1.SignalChild)), parents(outside(20))),
+		reason: ReasonParentOutside, event: "SignalParent",
+		message: "Zombies of container app have a parent outside of it (containerd-shim): no signal goes there.",
+	},
+	"a restart that could not finish": {
+		change: changes(ladder(restart), parents(parent(7, 19), outside(1))),
+		reason: ReasonParentOutside, event: "RestartContainer",
+		message: "Zombies of container app have a parent outside of it (containerd-shim): a restart could not finish while it does not wait for them.",
+	},
+	"so many parents that none matters": {
+		change: changes(ladder(signal(v1alpha1.SignalChild)), parents(parent(7, 1), outside(1))),
+		reason: ReasonManyParents, event: "SignalParent",
+		message: "No parent holds a tenth of the zombies of container app: no signal would help much.",
+	},
+	"SIGTERM to PID 1": {
+		change: changes(ladder(signal(v1alpha1.SignalTerminate)), parents(parent(1, 20))),
+		reason: ReasonSignalToPID1, event: "SignalParent",
+		message: "SIGTERM never goes to PID 1 of a container: use RestartContainer to end app.",
+	},
+	"SIGKILL to PID 1": {
+		change: changes(ladder(signal(v1alpha1.SignalKill)), parents(parent(1, 20))),
+		reason: ReasonSignalToPID1, event: "SignalParent",
+		message: "SIGKILL never goes to PID 1 of a container: use RestartContainer to end app.",
+	},
+	"a hook that the agent cannot run": {
+		change: changes(ladder(restart), preStop(corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{}})),
+		reason: ReasonPreStopHook, event: "RestartContainer",
+		message: "The preStop hook of container app cannot be run by the agent: only exec, of at most 64 words, and sleep can.",
+	},
+	"a ladder of which every rung was tried": {
+		change: rung(3), reason: ReasonLadderExhausted, event: "Alert",
+		message: "No rung keeps container app from leaking. " + appFix,
+	},
+	"a ladder without an Alert of which every rung was tried": {
+		change: changes(ladder(restart), rung(1)), reason: ReasonLadderExhausted, event: "Judge",
+		message: "No rung keeps container app from leaking. " + appFix,
+	},
+}
+
+const inFlight = "; there is one at a time in a pod, and one that is disruptive in the cluster."
+
+var limits = map[string]refusalCase{
+	"a disruptive act while another is under way in the cluster": {
+		change: changes(ladder(restart), underway(otherUnit(true))),
+		reason: ReasonInFlight, event: "RestartContainer", again: recheck,
+		message: "An act in another namespace is under way" + inFlight,
+	},
+	"any act while one is under way in the same pod": {
+		change: underway(ledger.Unit{Target: ledger.Target{PodUID: webUID, Container: "log"}, Namespace: "shop", PodName: "web-0"}),
+		reason: ReasonInFlight, event: "SignalParent", again: recheck,
+		message: "An act on container log of pod web-0 is under way" + inFlight,
+	},
+	"any act while a remediation of the pod is not completed that the ledger does not know of": {
+		change: remediations(v1alpha1.ZombieRemediation{Spec: v1alpha1.ZombieRemediationSpec{PodName: "web-0", PodUID: webUID, ContainerName: "app"}}),
+		reason: ReasonInFlight, event: "SignalParent", again: recheck,
+		message: "A remediation of the pod is not completed that the ledger does not know of.",
+	},
+	"any act while as many are under way as there may be": {
+		change: func(f *facts) {
+			for range ledger.MaxUnits {
+				f.book.Units = append(f.book.Units, otherUnit(false))
+			}
+		},
+		reason: ReasonInFlight, event: "SignalParent", again: recheck,
+		message: "100 acts are under way in the cluster, which is as many as there may be at a time.",
+	},
+	"a disruptive act less than 600 s after the last on the pod": {
+		change: changes(ladder(restart), position(func(p *ledger.Position) { p.DisruptedAt = now.Add(-599 * time.Second) })),
+		reason: ReasonCooldown, event: "RestartContainer", again: time.Second,
+		message: "The last disruptive act on the pod was at 2026-03-01T11:50:01Z; the next may be 600 s later.",
+	},
+	"a disruptive act less than 600 s after the last on another container of the pod": {
+		change: changes(ladder(restart), position(func(p *ledger.Position) { p.Container, p.DisruptedAt = "log", now.Add(-5*time.Minute) })),
+		reason: ReasonCooldown, event: "RestartContainer", again: 5 * time.Minute,
+		message: "The last disruptive act on the pod was at 2026-03-01T11:55:00Z; the next may be 600 s later.",
+	},
+}
+
+func preStop(hook corev1.LifecycleHandler) change {
+	return pod(func(p *corev1.Pod) { p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &hook} })
+}
+
+func TestWhatDoesNotKeepFromActing(t *testing.T) {
+	t.Parallel()
+	tests := map[string]change{
+		"exactly as many zombies as the trigger wants": trigger(func(tr *v1alpha1.Trigger) { tr.Zombies = 12 }),
+		"a trigger that has held exactly for its time": trigger(func(tr *v1alpha1.Trigger) { tr.ForSeconds = new(int32(600)) }),
+		"a trigger without a time, which just holds": changes(
+			trigger(func(tr *v1alpha1.Trigger) { tr.ForSeconds = nil }),
+			report(func(r *v1alpha1.ZombieReport) { r.Status.Judgement = nil })),
+		"a trigger of no time, which just holds": changes(
+			trigger(func(tr *v1alpha1.Trigger) { tr.ForSeconds = new(int32(0)) }),
+			report(func(r *v1alpha1.ZombieReport) { r.Status.Judgement = nil })),
+		"an annotation that opts in":                                 pod(func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AnnotationOptOut: "false"} }),
+		"a report that was not yet asked whether its agent is ready": report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions = nil }),
+		"the highest priority that is not critical":                  pod(func(p *corev1.Pod) { p.Spec.Priority = new(int32(1999999999)) }),
+		"no priority": pod(func(p *corev1.Pod) { p.Spec.Priority = nil }),
+		"an owner that is no node": pod(func(p *corev1.Pod) {
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web", Controller: new(true)}}
+		}),
+		"a sidecar": pod(func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "app", RestartPolicy: &always}}
+			p.Status.InitContainerStatuses, p.Status.ContainerStatuses = p.Status.ContainerStatuses, nil
+		}),
+		"a container that always restarts in a pod that does not": pod(func(p *corev1.Pod) {
+			p.Spec.RestartPolicy, p.Spec.Containers[0].RestartPolicy = corev1.RestartPolicyNever, &always
+		}),
+		"a harmless act while a disruptive one is under way elsewhere": underway(otherUnit(true)),
+		"a disruptive act while a harmless one is under way elsewhere": changes(ladder(restart), underway(otherUnit(false))),
+		"a disruptive act exactly 600 s after the last on the pod": changes(ladder(restart),
+			position(func(p *ledger.Position) { p.DisruptedAt = now.Add(-600 * time.Second) })),
+		"a disruptive act soon after one on another pod": changes(ladder(restart),
+			position(func(p *ledger.Position) { p.PodUID, p.DisruptedAt = "other", now.Add(-time.Second) })),
+		"a harmless act soon after a disruptive one": position(func(p *ledger.Position) { p.DisruptedAt = now.Add(-time.Second) }),
+		"a report that says something else than before the last act": position(func(p *ledger.Position) {
+			p.Rung, p.Await, p.Seen, p.EndedAt = 1, true, "another", now.Add(-time.Second)
+		}),
+		"a report that still says the same ten minutes after the last act": position(func(p *ledger.Position) {
+			p.Rung, p.Await, p.Seen, p.EndedAt = 1, true, observationMark(leakingContainer()), now.Add(-settleTime)
+		}),
+		"the same report after an act that did not help": position(func(p *ledger.Position) {
+			p.Rung, p.Seen, p.EndedAt = 1, observationMark(leakingContainer()), now.Add(-time.Second)
+		}),
+		"as many acts under way as leave room for one": func(f *facts) {
+			for range ledger.MaxUnits - 1 {
+				f.book.Units = append(f.book.Units, otherUnit(false))
+			}
+		},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if v := decide(leaking(c), now); v.act == nil {
+				t.Errorf("does not act: %+v", v.judgement.Next)
+			}
+		})
+	}
+}
