@@ -20,9 +20,11 @@ const (
 	PartRuntime = "container runtime"
 	// PartReports is writing reports.
 	PartReports = "reports"
-	// PartRemediations is learning what is to be done on this node.
-	PartRemediations = "remediations"
 )
+
+// PartRemediations is executing what is to be done on this node. Its failure is told, and does not make the agent not ready: that
+// would have the controller take the reports of the node for out of date, which they are not.
+const PartRemediations = "remediations"
 
 // Health gathers what the parts of the agent tell of themselves. It is safe for concurrent use.
 type Health struct {
@@ -102,6 +104,9 @@ func (h *Health) Ready() error {
 	defer h.mu.Unlock()
 	var broken []string
 	for part, f := range h.failures {
+		if part == PartRemediations {
+			continue
+		}
 		// A failure at start counts at once: nothing was ever right. A later one may be a restart of the runtime.
 		if h.now().Sub(f.since) >= missedScans*h.interval || f.since.IsZero() {
 			broken = append(broken, part+": "+f.err.Error())
@@ -114,22 +119,33 @@ func (h *Health) Ready() error {
 	return notYet(strings.Join(broken, "; "))
 }
 
-// Handler serves /livez and /readyz: 200 and "ok", or 503 and what is wrong.
+// aside is what fails without making the agent not ready; "" when nothing does.
+func (h *Health) aside() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f, failing := h.failures[PartRemediations]; failing {
+		return PartRemediations + ": " + f.err.Error() + "\n"
+	}
+	return ""
+}
+
+// Handler serves /livez and /readyz: 200 and "ok", or 503 and what is wrong. That remediations are not executed is a line of its own
+// in the answer of /readyz.
 func (h *Health) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", answer(h.Live))
-	mux.HandleFunc("GET /readyz", answer(h.Ready))
+	mux.HandleFunc("GET /livez", answer(h.Live, func() string { return "" }))
+	mux.HandleFunc("GET /readyz", answer(h.Ready, h.aside))
 	return mux
 }
 
-func answer(check func() error) http.HandlerFunc {
+func answer(check func() error, aside func() string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if err := check(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = fmt.Fprintln(w, err)
+			_, _ = fmt.Fprintf(w, "%v\n%s", err, aside())
 			return
 		}
-		_, _ = fmt.Fprintln(w, "ok")
+		_, _ = fmt.Fprintf(w, "ok\n%s", aside())
 	}
 }

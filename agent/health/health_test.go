@@ -145,18 +145,27 @@ func TestHandlerAnswersProbes(t *testing.T) {
 	failing, c := newHealth()
 	c.pass(time.Hour)
 	working, _ := works()
+	idle, later := works()
+	idle.Set(PartRemediations, errBroken)
+	later.pass(time.Hour)
+	idle.Scanned()
+	both, _ := newHealth()
+	both.Set(PartRemediations, errBroken)
 	tests := map[string]struct {
 		health       *Health
 		method, path string
 		code         int
 		body         string
 	}{
-		"an agent that scans is alive":           {working, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
-		"an agent that scans is ready":           {working, http.MethodGet, "/readyz", http.StatusOK, "ok\n"},
-		"an agent that stopped scanning is dead": {failing, http.MethodGet, "/livez", http.StatusServiceUnavailable, "no scan finished for 1h0m0s: scans have stopped\n"},
-		"an agent that never scanned is unready": {failing, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\n"},
-		"a path of its own is nothing":           {working, http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
-		"writing is not allowed":                 {working, http.MethodPost, "/livez", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		"an agent that scans is alive":            {working, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
+		"an agent that scans is ready":            {working, http.MethodGet, "/readyz", http.StatusOK, "ok\n"},
+		"an agent that stopped scanning is dead":  {failing, http.MethodGet, "/livez", http.StatusServiceUnavailable, "no scan finished for 1h0m0s: scans have stopped\n"},
+		"an agent that never scanned is unready":  {failing, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\n"},
+		"one that only executes nothing is ready": {idle, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\n"},
+		"and alive": {idle, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
+		"one that does not scan either is unready": {both, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\nremediations: broken\n"},
+		"a path of its own is nothing":             {working, http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
+		"writing is not allowed":                   {working, http.MethodPost, "/livez", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -135,9 +135,9 @@ func TestSocketTellsThatACommandFailed(t *testing.T) {
 		change func(*acting)
 		want   string
 	}{
-		"by its exit code":                  {func(a *acting) { a.exec.ExitCode = 3 }, "exit code 3"},
-		"as the runtime ended it":           {func(a *acting) { a.err = status.Error(codes.DeadlineExceeded, "time is over") }, "time is over"},
-		"as nobody reads that much from it": {func(a *acting) { a.exec.Stdout = make([]byte, maxOutput+1) }, "larger than max"},
+		"by its exit code":              {func(a *acting) { a.exec.ExitCode = 3 }, "exit code 3"},
+		"as the runtime ended it":       {func(a *acting) { a.err = status.Error(codes.DeadlineExceeded, "time is over") }, "time is over"},
+		"as the runtime is short of it": {func(a *acting) { a.err = status.Error(codes.ResourceExhausted, "no memory") }, "no memory"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,6 +151,25 @@ func TestSocketTellsThatACommandFailed(t *testing.T) {
 			var exit ExitError
 			if errors.As(err, &exit) != (tc.want == "exit code 3") {
 				t.Errorf("error = %#v", err)
+			}
+		})
+	}
+}
+
+func TestSocketTakesACommandThatWritesMuchForOneThatEnded(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*acting){
+		"more than is taken": func(a *acting) { a.exec.Stdout = make([]byte, maxOutput+1) },
+		"more than the runtime may": func(a *acting) {
+			a.err = status.Error(codes.ResourceExhausted, "grpc: trying to send message larger than max (17 vs. 16)")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, s := newActing(t)
+			change(a)
+			if err := s.ExecSync(t.Context(), "one", []string{"drain"}, time.Second); err != nil {
+				t.Errorf("error = %v, want none", err)
 			}
 		})
 	}

@@ -98,7 +98,7 @@ func (n *node) add(pod Pod, id string, pid int) {
 		labelPodNamespace: pod.Namespace, labelPodName: pod.Name, labelPodUID: pod.UID, labelContainerName: "app-" + id,
 	}}
 	n.statuses[id] = &runtimeapi.ContainerStatusResponse{
-		Status: &runtimeapi.ContainerStatus{Image: &runtimeapi.ImageSpec{Image: "sha256:1", UserSpecifiedImage: "registry/" + id}},
+		Status: &runtimeapi.ContainerStatus{Id: id, Image: &runtimeapi.ImageSpec{Image: "sha256:1", UserSpecifiedImage: "registry/" + id}},
 		Info:   map[string]string{"info": fmt.Sprintf(`{"pid": %d, "sandboxID": "x"}`, pid)},
 	}
 	n.processes[pid] = kernel.Process{PID: pid, State: "S", Threads: 1, StartTicks: uint64(pid)}

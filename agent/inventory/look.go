@@ -25,6 +25,8 @@ func Look(ctx context.Context, runtime Runtime, proc Kernel, id string) (Contain
 		return Container{}, fmt.Errorf("looking at container %q: %w", id, ErrNotRunning)
 	case err != nil:
 		return Container{}, fmt.Errorf("looking at container %q: %w", id, err)
+	case answer.GetStatus().GetId() != id: // runtimes take the beginning of an ID for the whole
+		return Container{}, fmt.Errorf("looking at container %q: %w", id, ErrNotRunning)
 	case answer.GetStatus().GetState() != runtimeapi.ContainerState_CONTAINER_RUNNING:
 		return Container{}, fmt.Errorf("looking at container %q: %w", id, ErrNotRunning)
 	}

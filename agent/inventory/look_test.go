@@ -60,6 +60,9 @@ func TestLookFails(t *testing.T) {
 		"as not running when the runtime tells nothing": {
 			func(n *node) { n.statuses["w1"] = nil }, ErrNotRunning,
 		},
+		"as not running when the runtime tells of another, as it does for the beginning of an ID": {
+			func(n *node) { n.statuses["w1"].Status.Id = "w123" }, ErrNotRunning,
+		},
 		"as not running when the first process just ended": {
 			func(n *node) { n.end() }, ErrNotRunning,
 		},

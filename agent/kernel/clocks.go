@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoDeathTime says that this kernel does not tell when a process died (it was built without SCHED_DEBUG).
+// ErrNoDeathTime says that it cannot be known when a process died: this kernel does not tell (it was built without
+// SCHED_DEBUG), or the reader may not run on the CPU whose clock it takes (the kubelet may keep CPUs for one container).
 var ErrNoDeathTime = errors.New("the kernel does not tell when a process died")
 
 // Clocks tell the times of processes, as of one look at many of them: each clock is read once.
@@ -48,7 +49,7 @@ func (c *Clocks) StartedFor(process Process) time.Duration {
 // DeadFor tells how long ago a zombie died. The scheduler stamps a process with the clock of its CPU whenever it
 // runs (se.exec_start in /proc/PID/sched); a zombie's stamp stands still at its death. The age is the same CPU's
 // clock now, less that stamp. The clock loses the time that a hypervisor steals, so the age may be too small, but
-// not too large. It fails with ErrNoDeathTime where the kernel does not tell.
+// not too large. It fails with ErrNoDeathTime where that cannot be known.
 func (c *Clocks) DeadFor(zombie Process) (time.Duration, error) {
 	raw, err := c.fs.read(zombie.PID, "sched")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +92,11 @@ func (c *Clocks) readOn(cpu int) (time.Duration, error) {
 		return 0, fmt.Errorf("reading the allowed CPUs: %w", err)
 	}
 	only.Set(cpu)
-	if err := unix.SchedSetaffinity(0, &only); err != nil {
+	err := unix.SchedSetaffinity(0, &only)
+	if errors.Is(err, unix.EINVAL) { // none of the CPUs is one that this process may use
+		return 0, fmt.Errorf("moving to CPU %d: %w", cpu, ErrNoDeathTime)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("moving to CPU %d: %w", cpu, err)
 	}
 	raw, err := os.ReadFile(filepath.Join(c.fs.root, "thread-self", "sched"))

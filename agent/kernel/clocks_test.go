@@ -72,8 +72,8 @@ func TestDeadForFails(t *testing.T) {
 	if _, err := clocks.DeadFor(Process{PID: 112}); err == nil || IsVanished(err) {
 		t.Errorf("error of garbage = %v, want one that does not say vanished", err)
 	}
-	if _, err := clocks.DeadFor(Process{PID: 101, CPU: 1 << 20}); err == nil {
-		t.Error("DeadFor() on a CPU that does not exist = nil, want an error")
+	if _, err := clocks.DeadFor(Process{PID: 101, CPU: 1 << 20}); !errors.Is(err, ErrNoDeathTime) {
+		t.Errorf("error on a CPU that this process may not use = %v, want %v", err, ErrNoDeathTime)
 	}
 }
 

@@ -106,6 +106,20 @@ func stat(p procfs.Proc) (process Process, err error) {
 	}, nil
 }
 
+// ExitSignal reads which signal a process sends to its parent when it ends; 0 is none. A plain wait() sees a zombie only
+// when this is SIGCHLD.
+func (f FS) ExitSignal(pid int) (int, error) {
+	raw, err := f.read(pid, "stat")
+	if err != nil {
+		return 0, err
+	}
+	sig, err := parseExitSignal(raw)
+	if err != nil {
+		return 0, fmt.Errorf("parsing stat of process %d: %w", pid, err)
+	}
+	return sig, nil
+}
+
 // Status reads what /proc/PID/status tells beyond stat.
 func (f FS) Status(pid int) (Status, error) {
 	raw, err := f.read(pid, "status")

@@ -84,6 +84,26 @@ func TestProcessTellsVanishedFromMalformed(t *testing.T) {
 	}
 }
 
+func TestExitSignalTellsVanishedFromMalformed(t *testing.T) {
+	t.Parallel()
+	f := fixtures(t)
+	for _, pid := range []int{101, 102, 103, 104} { // of hostile names
+		if sig, err := f.ExitSignal(pid); sig != 17 || err != nil {
+			t.Errorf("ExitSignal(%d) = %d, %v, want 17", pid, sig, err)
+		}
+	}
+	for _, pid := range []int{106, 107, 108, 109} {
+		if _, err := f.ExitSignal(pid); err == nil || IsVanished(err) {
+			t.Errorf("ExitSignal(%d): error = %v, want one that does not say vanished", pid, err)
+		}
+	}
+	for _, pid := range []int{110, 9999} {
+		if _, err := f.ExitSignal(pid); !IsVanished(err) {
+			t.Errorf("ExitSignal(%d): error = %v, want one that says vanished", pid, err)
+		}
+	}
+}
+
 func TestIsVanished(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

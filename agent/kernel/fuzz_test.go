@@ -67,6 +67,34 @@ func FuzzStatKeepsItsFieldsWhateverTheName(f *testing.F) {
 	})
 }
 
+func FuzzParseExitSignal(f *testing.F) {
+	for _, file := range []string{"101", "102", "104", "106", "107", "108", "109"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", "proc", file, "stat"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Add([]byte(")"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if sig, err := parseExitSignal(raw); err != nil && sig != 0 {
+			t.Errorf("parseExitSignal(%q) = %d, %v", raw, sig, err)
+		}
+	})
+}
+
+func FuzzParseExitSignalIgnoresTheName(f *testing.F) {
+	for i, name := range hostileNames {
+		f.Add(name, i)
+	}
+	f.Fuzz(func(t *testing.T, name string, want int) {
+		raw := fmt.Appendf(nil, "7 (%s) Z 1 7 7 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 6000 0 0 1 0 0 0 0 0 0 0 4096 65536 0 0 0 %d 0 0\n", kernelName(name), want)
+		if got, err := parseExitSignal(raw); got != want || err != nil {
+			t.Errorf("parseExitSignal(%q) = %d, %v, want %d", raw, got, err, want)
+		}
+	})
+}
+
 // fuzzProc makes a proc mount with process 7 and returns it with the path of that process' stat.
 func fuzzProc(f *testing.F) (dir, path string) {
 	f.Helper()

@@ -56,6 +56,25 @@ func parseInts(s string) ([]int, error) {
 	return numbers, nil
 }
 
+// parseExitSignal reads the signal that a process sends to its parent at its end, field 38 of /proc/PID/stat, which procfs
+// does not tell. The command name before it may hold anything, but the last parenthesis is the kernel's own.
+func parseExitSignal(raw []byte) (int, error) {
+	const state, exitSignal = 3, 38 // as proc(5) numbers them
+	name := bytes.LastIndexByte(raw, ')')
+	if name < 0 {
+		return 0, fmt.Errorf("name: %w", errMissing)
+	}
+	fields := bytes.Fields(raw[name+1:])
+	if len(fields) <= exitSignal-state {
+		return 0, fmt.Errorf("exit signal: %w", errMissing)
+	}
+	sig, err := strconv.Atoi(string(fields[exitSignal-state]))
+	if err != nil {
+		return 0, fmt.Errorf("parsing exit signal: %w", err)
+	}
+	return sig, nil
+}
+
 // deletedSuffix ends the cgroup v2 line of a process whose cgroup was removed while it was a zombie.
 const deletedSuffix = " (deleted)"
 

@@ -25,6 +25,11 @@ type place struct {
 // holds when it is away: what was decided long ago is not to be done now. A node whose clock is minutes ahead begins none.
 const beginWithin = 3 * time.Minute
 
+// tooLate says whether a remediation is too old for its act to begin.
+func (p place) tooLate(r *v1alpha1.ZombieRemediation) bool {
+	return p.now.Sub(r.CreationTimestamp.Time) > beginWithin
+}
+
 // attempt is what this process did about one remediation.
 type attempt struct {
 	uid types.UID
@@ -73,6 +78,8 @@ func next(r *v1alpha1.ZombieRemediation, mine attempt, here place) decision {
 		return decision{step: leave}
 	case mine.end != nil:
 		return decision{step: record, end: *mine.end}
+	case mayAct(r, mine) && here.tooLate(r):
+		return decision{step: record, end: tooOld(r.CreationTimestamp.Time, here.now)} // its intent alone is stored
 	case mayAct(r, mine):
 		return decision{step: begin} // the intent was stored, only its answer was lost
 	case executing && r.Status.BootID != here.boot:
@@ -85,7 +92,7 @@ func next(r *v1alpha1.ZombieRemediation, mine attempt, here place) decision {
 		return decision{step: leave}
 	case !able:
 		return decision{step: record, end: unsupported(r.Spec.Action)}
-	case here.now.Sub(r.CreationTimestamp.Time) > beginWithin:
+	case here.tooLate(r):
 		return decision{step: record, end: tooOld(r.CreationTimestamp.Time, here.now)}
 	}
 	return decision{step: begin}

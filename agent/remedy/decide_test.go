@@ -85,6 +85,8 @@ func TestNext(t *testing.T) {
 		"an action that is not known is ended":                              {list(unknownAction), nobody, record, v1alpha1.OutcomeFailed},
 		"a cancelled one of an action that is not known is left":            {list(unknownAction, cancelled), nobody, leave, ""},
 		"the stored intent of this process goes on":                         {list(claimedBy("a"), executing), claim, begin, ""},
+		"the stored intent of this process is ended when it is too old":     {list(madeAt(noon.Add(-beginWithin-time.Second)), claimedBy("a"), executing), claim, record, v1alpha1.OutcomeExpired},
+		"an act that was begun here is settled however old it is":           {list(madeAt(noon.Add(-time.Hour)), claimedBy("a"), executing), acted, settle, ""},
 		"its stored intent is left while it is being deleted":               {list(claimedBy("a"), executing, deleting), claim, leave, ""},
 		"an act that was begun here is never begun again":                   {list(claimedBy("a"), executing), acted, settle, ""},
 		"nor when its intent vanished":                                      {nil, acted, leave, ""},

@@ -47,12 +47,17 @@ type Reconciler struct {
 	log    *slog.Logger
 
 	attempts *attempts
+	// looks has room for each look that may be taken at the same time.
+	looks chan struct{}
 }
 
 // New returns a Reconciler. The server is the API server itself, with no cache between. Actions without a kind are ended as
 // not supported. now is the clock.
 func New(cache client.Reader, server client.Client, self Self, kinds map[v1alpha1.RemediationAction]act.Kind, now func() time.Time, log *slog.Logger) *Reconciler {
-	return &Reconciler{cache: cache, server: server, self: self, kinds: kinds, now: now, log: log, attempts: newAttempts()}
+	return &Reconciler{
+		cache: cache, server: server, self: self, kinds: kinds, now: now, log: log,
+		attempts: newAttempts(), looks: make(chan struct{}, lookers),
+	}
 }
 
 func (r *Reconciler) here() place {
@@ -126,7 +131,7 @@ func (r *Reconciler) begin(ctx context.Context, rem *v1alpha1.ZombieRemediation,
 	if err != nil {
 		return err
 	}
-	prepared, err := r.kinds[rem.Spec.Action].Prepare(ctx, rem)
+	prepared, err := r.prepare(ctx, rem)
 	if notDone, ok := errors.AsType[*act.NotDoneError](err); ok {
 		return r.record(ctx, rem, mine, ending{outcome: notDone.Outcome, message: notDone.Message})
 	}
@@ -139,6 +144,17 @@ func (r *Reconciler) begin(ctx context.Context, rem *v1alpha1.ZombieRemediation,
 		return err
 	}
 	return r.act(ctx, live, mine, prepared)
+}
+
+// prepare takes the last look, when it is its turn.
+func (r *Reconciler) prepare(ctx context.Context, rem *v1alpha1.ZombieRemediation) (act.Prepared, error) {
+	select {
+	case r.looks <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err() //nolint:wrapcheck // the caller says what it was doing
+	}
+	defer func() { <-r.looks }()
+	return r.kinds[rem.Spec.Action].Prepare(ctx, rem) //nolint:wrapcheck // the caller looks for a *act.NotDoneError
 }
 
 // claim marks a remediation as taken up by this process. A claim of an earlier agent that stored no intent is replaced:

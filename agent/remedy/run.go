@@ -27,14 +27,20 @@ import (
 )
 
 const (
-	// Workers is how many remediations are worked on at once. A restart takes its whole grace and then waits for the new
-	// container, for minutes; it must not hold up a signal elsewhere.
-	Workers = 4
+	// Workers is how many remediations are worked on at once. Nearly all of their time they wait: a signal for its proof, half
+	// a minute, and a restart for its grace and then for the new container, minutes. None must hold up the others until
+	// the controller takes them for unclaimed, after one minute; a policy may be switched on for many pods of a node at once.
+	Workers = 32
 
-	// One act costs five requests, and five may go at once. They have a limit of their own, beside that of the reports:
-	// a node with many reports to write must not hold up an act.
-	clientQPS   = 1
-	clientBurst = 5
+	// lookers is how many of them may take their first look at the same time. A look reads all processes of the node; more
+	// at once would take more of its CPUs, and of the agent's memory, just when it is short of both.
+	lookers = 4
+
+	// One act costs five requests, and four acts may go at once. At five requests a second all workers claim and begin
+	// within half a minute. They have a limit of their own, beside that of the reports: a node with many reports to write
+	// must not hold up an act. Acts are few, as the controller bounds them, so many agents seldom use it at a time.
+	clientQPS   = 5
+	clientBurst = 20
 
 	// retryFirst and retryMost are the shortest and the longest pause before what failed is tried again. The API server
 	// may be away for long: more than one try a minute would not bring it back.

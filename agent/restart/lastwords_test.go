@@ -3,12 +3,15 @@ package restart
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,12 +23,13 @@ type rootfs struct {
 	t       *testing.T
 	dir     string
 	outside string
+	stat    func(fd int) (unix.Statx_t, error)
 }
 
 func newRootfs(t *testing.T) rootfs {
 	t.Helper()
 	base := t.TempDir()
-	r := rootfs{t: t, dir: filepath.Join(base, "root"), outside: filepath.Join(base, "outside")}
+	r := rootfs{t: t, dir: filepath.Join(base, "root"), outside: filepath.Join(base, "outside"), stat: mounted}
 	r.do(os.MkdirAll(filepath.Join(r.dir, "dev"), 0o755))
 	r.do(os.WriteFile(r.outside, nil, 0o666))
 	return r
@@ -45,7 +49,16 @@ func (r rootfs) write(path string) error {
 	root, err := unix.Open(r.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	r.do(err)
 	defer func() { _ = unix.Close(root) }()
-	return writeOnce(root, path, "word\n")
+	words := newLastWords("")
+	words.stat = r.stat
+	return words.writeOnce(root, path, "word\n")
+}
+
+// mounted says of each file that it is a mount, as the kubelet's is. Only root could make it one.
+func mounted(fd int) (unix.Statx_t, error) {
+	info, err := statx(fd)
+	info.Attributes |= unix.STATX_ATTR_MOUNT_ROOT
+	return info, err
 }
 
 func TestWriteOnceWritesIntoAnEmptyFile(t *testing.T) {
@@ -147,7 +160,9 @@ func TestLeaveReachesARealProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.container.TerminationMessagePath = path
-	if err := newLastWords("/proc").leave(t.Context(), n.container, held(t, n), line); err != nil {
+	words := newLastWords("/proc")
+	words.stat = mounted
+	if err := words.leave(t.Context(), n.container, held(t, n), line); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(path); string(text) != line || err != nil {
@@ -164,6 +179,22 @@ func TestLeaveDoesNotEnterTheRootOfALaterProcess(t *testing.T) {
 		t.Errorf("error = %v, want %v", err, errGone)
 	}
 	if text, _ := os.ReadFile(n.message()); len(text) > 0 {
+		t.Errorf("message = %q, want none", text)
+	}
+}
+
+// The PID of the process that is held came to mean another one, which lives.
+func TestLeaveDoesNotTakeHoldOfALaterProcess(t *testing.T) {
+	t.Parallel()
+	n, later := newNode(t), newNode(t)
+	handle := held(t, n)
+	n.end()
+	words := newLastWords(later.procRoot)
+	words.stat = mounted
+	if err := words.leave(t.Context(), later.container, handle, line); !errors.Is(err, errGone) {
+		t.Errorf("error = %v, want %v", err, errGone)
+	}
+	if text, _ := os.ReadFile(later.message()); len(text) > 0 {
 		t.Errorf("message = %q, want none", text)
 	}
 }
@@ -200,6 +231,109 @@ func TestLeaveGivesUpOnAFileSystemThatHangs(t *testing.T) {
 	})
 }
 
+// The caller lets go of the process as soon as it is told that the file system hangs.
+func TestLeaveGivesUpOnARootThatHangs(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(n *node) {
+		t := n.t
+		words, free := newLastWords(n.procRoot), make(chan struct{})
+		words.open = func(path string) (int, error) { <-free; return openRoot(path) }
+		words.stat = mounted
+		handle, err := target.OpenPidfd(n.init.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := words.leave(t.Context(), n.container, handle, line); !errors.Is(err, errSlow) {
+			t.Errorf("error = %v, want %v", err, errSlow)
+		}
+		if err := handle.Close(); err != nil {
+			t.Error(err)
+		}
+		n.end()
+		close(free)
+		synctest.Wait()
+		if text, _ := os.ReadFile(n.message()); len(text) > 0 {
+			t.Errorf("message = %q, want none: the directory may be that of a later process", text)
+		}
+	})
+}
+
+// A container may name any file of its own as its termination message.
+func TestWriteOnceWritesIntoMountsOnly(t *testing.T) {
+	t.Parallel()
+	r := newRootfs(t)
+	r.stat = statx
+	r.do(os.WriteFile(r.path("dev/log"), nil, 0o666))
+	if err := r.write("/dev/log"); !errors.Is(err, errNotMount) {
+		t.Errorf("a plain file: error = %v, want %v", err, errNotMount)
+	}
+	if text, _ := os.ReadFile(r.path("dev/log")); len(text) > 0 {
+		t.Errorf("file = %q, want it untouched", text)
+	}
+	r.dir = "/"
+	comm := fmt.Sprintf("/proc/%d/task/%d/comm", os.Getpid(), os.Getpid())
+	if err := r.write(comm); !errors.Is(err, errNotMount) {
+		t.Errorf("%s: error = %v, want %v", comm, err, errNotMount)
+	}
+}
+
+// The kubelet's file is a mount. Only root can make one; its thread has mounts of its own, and ends with the test.
+func TestWriteOnceWritesIntoARealMount(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	r := newRootfs(t)
+	r.stat = statx
+	r.do(os.WriteFile(r.path("dev/log"), nil, 0o666))
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount(r.outside, r.path("dev/log"), "", unix.MS_BIND, "")
+		}
+		if err == nil {
+			err = r.write("/dev/log")
+		}
+		done <- err
+	}()
+	err := <-done
+	if errors.Is(err, unix.EPERM) {
+		t.Skip("needs the right to mount")
+	}
+	r.do(err)
+	if text, err := os.ReadFile(r.outside); string(text) != "word\n" || err != nil {
+		t.Errorf("mounted file = %q, %v", text, err)
+	}
+}
+
+func TestFit(t *testing.T) {
+	t.Parallel()
+	const mount = unix.STATX_ATTR_MOUNT_ROOT
+	tests := map[string]struct {
+		info unix.Statx_t
+		want error
+	}{
+		"an empty file that is a mount":                  {unix.Statx_t{Mode: unix.S_IFREG, Attributes_mask: mount, Attributes: mount}, nil},
+		"an empty file that is none":                     {unix.Statx_t{Mode: unix.S_IFREG, Attributes_mask: mount}, errNotMount},
+		"an empty file of which the kernel does not say": {unix.Statx_t{Mode: unix.S_IFREG}, nil},
+		"a file with words in it":                        {unix.Statx_t{Mode: unix.S_IFREG, Attributes_mask: mount, Attributes: mount, Size: 1}, errNotEmpty},
+		"a device":                                       {unix.Statx_t{Mode: unix.S_IFCHR, Attributes_mask: mount, Attributes: mount}, errNotFile},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := fit(tc.info); !errors.Is(err, tc.want) {
+				t.Errorf("fit() = %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestLeaveEndsWithTheAgent(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(n *node) {
@@ -234,11 +368,11 @@ func TestRestartGoesOnWhenItsWordCannotBeLeft(t *testing.T) {
 func TestLastLineIsOneShortLine(t *testing.T) {
 	t.Parallel()
 	r := remediation(plain)
-	if got := lastLine(r, 1); !strings.Contains(got, "1 zombie not") {
+	if got := lastLine(r, 1, time.Now()); !strings.Contains(got, "1 zombie not") {
 		t.Errorf("line = %q", got)
 	}
 	r.Name, r.Spec.Policy.Name = strings.Repeat("n", 253), strings.Repeat("p", 200)+"\n"
-	if got := lastLine(r, 4194304); len(got) != maxLine || strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, "\n") {
+	if got := lastLine(r, 4194304, time.Now()); len(got) != maxLine || strings.Contains(got, "\n") {
 		t.Errorf("line of %d bytes: %q", len(got), got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/act"
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -30,7 +34,10 @@ type node struct {
 	init      *os.Process
 	procRoot  string
 	container inventory.Container
-	zombies   int
+	// zombies are those in the container, outside is how many have a parent outside of it, and left those that its end leaves.
+	zombies []scan.Key
+	outside int
+	left    []kernel.Process
 	// runs is what the runtime says of the old container, successor the ID of the new one.
 	runs      bool
 	successor string
@@ -41,9 +48,10 @@ type node struct {
 	// later is what happens on the node by itself, in order.
 	later []event
 
-	// look, count, stop, exec and askRuns run when they are asked for.
+	// look, count, askLeft, stop, exec and askRuns run when they are asked for.
 	look    func() error
 	count   func() error
+	askLeft func() error
 	stop    func(ctx context.Context) error
 	exec    func(ctx context.Context) error
 	askRuns func() error
@@ -80,7 +88,7 @@ func start(t *testing.T) *os.Process {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{t: t, init: start(t), procRoot: t.TempDir(), zombies: 37, runs: true, successor: "c2"}
+	n := &node{t: t, init: start(t), procRoot: t.TempDir(), zombies: dead(100, 37), runs: true, successor: "c2"}
 	n.container = inventory.Container{Container: attribute.Container{ID: "c1", InitPID: n.init.Pid}, InitTicks: 100}
 	n.stop = func(context.Context) error { n.end(); return nil }
 	if err := os.MkdirAll(filepath.Join(n.procRoot, strconv.Itoa(n.init.Pid), "root/dev"), 0o755); err != nil {
@@ -147,9 +155,29 @@ func (n *node) Container(context.Context, *v1alpha1.ZombieRemediation) (inventor
 	return n.container, call(n.look)
 }
 
-func (n *node) Zombies(inventory.Container) (int, error) {
+func (n *node) Zombies(inventory.Container) (target.Zombies, error) {
 	n.pass()
-	return n.zombies, call(n.count)
+	return target.Zombies{Held: n.zombies, Outside: n.outside}, call(n.count)
+}
+
+func (n *node) Left(zombies []scan.Key) ([]kernel.Process, error) {
+	n.pass()
+	var left []kernel.Process
+	for _, p := range n.left {
+		if slices.Contains(zombies, scan.Key{PID: p.PID, StartTicks: p.StartTicks}) {
+			left = append(left, p)
+		}
+	}
+	return left, call(n.askLeft)
+}
+
+// dead is a number of zombies, the first of which has a PID.
+func dead(first, n int) []scan.Key {
+	zombies := make([]scan.Key, n)
+	for i := range zombies {
+		zombies[i] = scan.Key{PID: first + i, StartTicks: 1000}
+	}
+	return zombies
 }
 
 func call(hook func() error) error {
@@ -188,7 +216,9 @@ func (n *node) Successor(_ context.Context, podUID, name, ended string) (string,
 // kind is the kind of act on this node.
 func (n *node) kind() *Kind {
 	n.began = time.Now()
-	return New(n, n, n.procRoot)
+	k := New(n, n, n.procRoot)
+	k.words.stat = mounted
+	return k
 }
 
 // nobody makes the node answer to a look that the container is not there.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zombie-operator/zombie-operator/agent/act"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -30,9 +31,10 @@ func (k *Kind) waitGone(ctx context.Context, r *v1alpha1.ZombieRemediation, most
 	})
 }
 
-// successor waits for the new container. The zombies are gone with the old one, as the kernel reaps all of a PID
-// namespace that ends; that the new one is late does not change it.
-func (k *Kind) successor(ctx context.Context, r *v1alpha1.ZombieRemediation, s *story) (act.Result, error) {
+// successor waits for the new container, and then looks whether the zombies are gone with the old one. The kernel reaps all of
+// a PID namespace that ends, but the containers of a pod may share one, and then a process of the old may live on. That
+// the new container is late does not change it.
+func (k *Kind) successor(ctx context.Context, r *v1alpha1.ZombieRemediation, held []scan.Key, s *story) (act.Result, error) {
 	var id string
 	found, err := until(ctx, newWithin, func() bool {
 		var err error
@@ -41,6 +43,14 @@ func (k *Kind) successor(ctx context.Context, r *v1alpha1.ZombieRemediation, s *
 	})
 	if err != nil {
 		return act.Result{}, err
+	}
+	left, err := k.finder.Left(held)
+	switch {
+	case err != nil:
+		s.add("That its zombies are gone could not be seen: %v.", err)
+	case len(left) > 0:
+		message := s.end("The container ended, but %s of it did not: their parent lives on, as it may where the containers of a pod share a PID namespace.", zombies(len(left)))
+		return act.Result{Outcome: v1alpha1.OutcomeFailed, After: int32(len(left)), Message: message}, nil //nolint:gosec // at most kernel.pid_max
 	}
 	message := s.end("The container ended, but no new one runs after %s; the kubelet may be waiting before it starts it again.", newWithin)
 	if found {

@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zombie-operator/zombie-operator/agent/act"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -33,8 +36,10 @@ type Finder interface {
 	// Container finds the container of a remediation. It fails with a *act.NotDoneError when that is not the container
 	// that was decided on any more, or must not be touched.
 	Container(ctx context.Context, r *v1alpha1.ZombieRemediation) (inventory.Container, error)
-	// Zombies counts the reapable zombies whose parent is in a container.
-	Zombies(c inventory.Container) (int, error)
+	// Zombies finds the zombies of a container, without those that died just now.
+	Zombies(c inventory.Container) (target.Zombies, error)
+	// Left returns those of some zombies that are zombies still.
+	Left(zombies []scan.Key) ([]kernel.Process, error)
 }
 
 // Kind is the restart of a container.
@@ -52,13 +57,13 @@ func New(runtime Runtime, finder Finder, procRoot string) *Kind {
 // Prepare looks whether the container is the one that was decided on and still has zombies.
 func (k *Kind) Prepare(ctx context.Context, r *v1alpha1.ZombieRemediation) (act.Prepared, error) {
 	if r.Spec.RestartContainer == nil {
-		return nil, &act.NotDoneError{Outcome: v1alpha1.OutcomeRefused, Message: "It does not say how the container is to be stopped."}
+		return nil, refused("It does not say how the container is to be stopped.")
 	}
 	p, err := k.hold(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.count(); err != nil {
+	if p.zombies, err = p.find(); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -85,6 +90,10 @@ func stale(message string) error {
 	return &act.NotDoneError{Outcome: v1alpha1.OutcomeStale, Message: message}
 }
 
+func refused(message string) error {
+	return &act.NotDoneError{Outcome: v1alpha1.OutcomeRefused, Message: message}
+}
+
 // zombies says a number of zombies in words.
 func zombies(n int) string {
 	if n == 1 {
@@ -99,25 +108,42 @@ type prepared struct {
 	r         *v1alpha1.ZombieRemediation
 	container inventory.Container
 	// init is the container's first process, held since before the last look: its PID cannot come to mean another.
-	init    target.Handle
-	zombies int
+	init target.Handle
+	// zombies are those that the last look found.
+	zombies []scan.Key
 }
 
-// count counts the zombies of the container. Without any there is nothing to cure.
-func (p *prepared) count() error {
-	n, err := p.kind.finder.Zombies(p.container)
+// find finds the zombies of the container. Without any there is nothing to cure. With one whose parent is outside the
+// first process would wait for it for ever, and a container that serves would become one that cannot end.
+func (p *prepared) find() ([]scan.Key, error) {
+	found, err := p.kind.finder.Zombies(p.container)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
+	case found.Outside > 0:
+		return nil, refused(fmt.Sprintf("%s of the container with a parent outside of it would keep it from ending.", zombies(found.Outside)))
+	case len(found.Held) == 0:
+		return nil, stale("The container has no zombies any more that a restart would cure.")
+	}
+	return found.Held, nil
+}
+
+// findAgain finds the zombies once more. One of Prepare at least must still be among them: new ones alone say that the parent
+// reaps, if late.
+func (p *prepared) findAgain() error {
+	found, err := p.find()
 	if err != nil {
-		return fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
+		return err
 	}
-	if n == 0 {
-		return stale("The container has no zombies any more that a restart would cure.")
+	if !slices.ContainsFunc(found, func(z scan.Key) bool { return slices.Contains(p.zombies, z) }) {
+		return stale("The container's zombies were reaped; those that it has now are others.")
 	}
-	p.zombies = n
+	p.zombies = found
 	return nil
 }
 
 // Before is the number of zombies at the last look.
-func (p *prepared) Before() int32 { return int32(p.zombies) } //nolint:gosec // at most kernel.pid_max
+func (p *prepared) Before() int32 { return int32(len(p.zombies)) } //nolint:gosec // at most kernel.pid_max
 
 // Close lets go of the first process.
 func (p *prepared) Close() { _ = p.init.Close() } // nothing was written to it
@@ -128,7 +154,7 @@ func (p *prepared) Do(ctx context.Context) (act.Result, error) {
 		return act.Result{}, err
 	}
 	s := &story{}
-	if err := p.kind.words.leave(ctx, p.container, p.init, lastLine(p.r, p.zombies)); err != nil {
+	if err := p.kind.words.leave(ctx, p.container, p.init, lastLine(p.r, len(p.zombies), time.Now())); err != nil {
 		s.add("No word was left in its termination message: %v.", err)
 	}
 	grace := p.hook(ctx, s)
@@ -142,7 +168,7 @@ func (p *prepared) Do(ctx context.Context) (act.Result, error) {
 func (p *prepared) lastLook(ctx context.Context) error {
 	err := p.same(ctx)
 	if err == nil {
-		err = p.count()
+		err = p.findAgain()
 	}
 	var notDone *act.NotDoneError
 	switch {
@@ -168,7 +194,7 @@ func (p *prepared) same(ctx context.Context) error {
 	return nil
 }
 
-// gone says whether the first process ended; in its PID namespace it ends after all others.
+// gone says whether the first process ended. In a PID namespace of its own it ends after all others.
 func (p *prepared) gone() bool {
 	alive, err := p.init.Alive()
 	return err == nil && !alive

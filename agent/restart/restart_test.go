@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
-const line = "zombie-operator restarted this container: 37 zombies not reaped by their parents (see zombieremediation shop/web-0123, policy web)\n"
+// line is the line of a restart that begins at the first time of a bubble.
+const line = "zombie-operator began to restart this container at 2000-01-01T00:00:00Z: 37 zombies not reaped by their parents (see zombieremediation shop/web-0123, policy web)"
 
 func TestRestartStopsTheContainerAndProvesIt(t *testing.T) {
 	t.Parallel()
@@ -46,7 +51,8 @@ func TestPrepareSaysNo(t *testing.T) {
 		text    string
 	}{
 		"when the container is gone":                {(*node).nobody, v1alpha1.OutcomeStale, "ended"},
-		"when no zombie is left":                    {func(n *node) { n.zombies = 0 }, v1alpha1.OutcomeStale, "no zombies any more"},
+		"when no zombie is left":                    {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
+		"when a zombie has its parent outside":      {func(n *node) { n.outside = 1 }, v1alpha1.OutcomeRefused, "1 zombie of the container with a parent outside"},
 		"when the first process ended meanwhile":    {(*node).end, v1alpha1.OutcomeStale, "just ended"},
 		"when there are no settings of the restart": {nil, v1alpha1.OutcomeRefused, "does not say"},
 	}
@@ -92,7 +98,9 @@ func TestDoLooksAgain(t *testing.T) {
 		text    string
 	}{
 		"and the container is gone":                {(*node).nobody, v1alpha1.OutcomeStale, "ended"},
-		"and no zombie is left":                    {func(n *node) { n.zombies = 0 }, v1alpha1.OutcomeStale, "no zombies any more"},
+		"and no zombie is left":                    {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
+		"and all of its zombies are others":        {func(n *node) { n.zombies = dead(200, 37) }, v1alpha1.OutcomeStale, "were reaped"},
+		"and a zombie has its parent outside":      {func(n *node) { n.outside = 2 }, v1alpha1.OutcomeRefused, "2 zombies of the container with a parent outside"},
 		"and the first process has another PID":    {func(n *node) { n.container.InitPID++ }, v1alpha1.OutcomeStale, "another one now"},
 		"and the first process started later":      {func(n *node) { n.container.InitTicks++ }, v1alpha1.OutcomeStale, "another one now"},
 		"and the first process that was held died": {(*node).end, v1alpha1.OutcomeStale, "another one now"},
@@ -160,7 +168,7 @@ func TestRestartFailsWhenTheContainerDoesNotEnd(t *testing.T) {
 		text string
 	}{
 		"and the runtime gives up": {
-			func(ctx context.Context) error { _ = pause(ctx, 60*time.Second); return context.DeadlineExceeded }, 60 * time.Second, "as stopping it failed: context deadline exceeded.",
+			func(ctx context.Context) error { _ = pause(ctx, 60*time.Second); return context.DeadlineExceeded }, 90 * time.Second, "as stopping it failed: context deadline exceeded.",
 		},
 		"and the runtime fails at once": {func(context.Context) error { return errBroken }, 60 * time.Second, "as stopping it failed: broken."},
 		"and the runtime says it did":   {func(context.Context) error { return nil }, 60 * time.Second, "its first process hangs"},
@@ -171,7 +179,7 @@ func TestRestartFailsWhenTheContainerDoesNotEnd(t *testing.T) {
 			inBubble(t, func(n *node) {
 				t := n.t
 				n.stop = tc.stop
-				n.later = []event{{50 * time.Second, func() { n.zombies = 36 }}}
+				n.later = []event{{50 * time.Second, func() { n.zombies = dead(100, 36) }}}
 				got, err := n.restart(t.Context(), plain)
 				wantResult(t, got, err, v1alpha1.OutcomeFailed, 36, "The container still runs", tc.text)
 				if took := time.Since(n.began); took != tc.took {
@@ -185,25 +193,101 @@ func TestRestartFailsWhenTheContainerDoesNotEnd(t *testing.T) {
 
 func TestRestartBelievesOnlyTheKernelAndTheRuntimeTogether(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(*node){
-		"the runtime says it ended, but its first process lives": func(n *node) { n.runs = false },
-		"its first process ended, but the runtime says it runs":  func(n *node) { n.end(); n.runs = true },
-		"its first process ended, but the runtime does not answer": func(n *node) {
-			n.end()
-			n.askRuns = func() error { return errBroken }
+	const unconfirmed = "The first process of the container ended, but the container runtime did not say within 30s that the container did."
+	silent := func(n *node) {
+		n.end()
+		n.askRuns = func() error { return errBroken }
+	}
+	tests := map[string]struct {
+		stop    func(*node) error
+		outcome v1alpha1.Outcome
+		after   int32
+		texts   []string
+	}{
+		"the runtime says it ended, but its first process lives": {
+			func(n *node) error { n.runs = false; return nil }, v1alpha1.OutcomeFailed, 37, list("The container still runs"),
+		},
+		"its first process ended, but the runtime says it runs": {
+			func(n *node) error { n.die(); return nil }, v1alpha1.OutcomeInterrupted, 0, list(unconfirmed),
+		},
+		"its first process ended, but the runtime does not answer": {
+			func(n *node) error { silent(n); return errBroken }, v1alpha1.OutcomeInterrupted, 0, list(unconfirmed, "Stopping it failed: broken."),
+		},
+		"its first process ended, and some zombies stay": {
+			func(n *node) error { silent(n); n.left = []kernel.Process{{PID: 100, StartTicks: 1000}}; return nil }, v1alpha1.OutcomeInterrupted, 1, list(unconfirmed),
+		},
+		"its first process ended, and nothing can be seen": {
+			func(n *node) error { silent(n); n.askLeft = n.askRuns; return nil }, v1alpha1.OutcomeInterrupted, 37, list(unconfirmed),
 		},
 	}
-	for name, stop := range tests {
+	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(n *node) {
 				t := n.t
-				n.stop = func(context.Context) error { stop(n); return nil }
+				n.stop = func(context.Context) error { return tc.stop(n) }
 				got, err := n.restart(t.Context(), plain)
-				wantResult(t, got, err, v1alpha1.OutcomeFailed, 37)
+				wantResult(t, got, err, tc.outcome, tc.after, tc.texts...)
 			})
 		})
 	}
+}
+
+func list(texts ...string) []string { return texts }
+
+// A stop that took all its time leaves the runtime time to learn of the end.
+func TestRestartWaitsForTheEndHoweverLongTheStopTook(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(n *node) {
+		t := n.t
+		n.stop = func(ctx context.Context) error {
+			_ = pause(ctx, 60*time.Second)
+			n.die()
+			return context.DeadlineExceeded
+		}
+		n.later = []event{{85 * time.Second, func() { n.runs = false }}}
+		got, err := n.restart(t.Context(), plain)
+		wantResult(t, got, err, v1alpha1.OutcomeCleared, 0, "runs in its place")
+	})
+}
+
+// In a PID namespace that a pod shares the end of a container is not the end of all in it.
+func TestRestartFailsWhenZombiesOutliveTheContainer(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(n *node) {
+		t := n.t
+		n.left = []kernel.Process{{PID: 99, StartTicks: 1000}, {PID: 100, StartTicks: 1000}, {PID: 101, StartTicks: 1001}}
+		got, err := n.restart(t.Context(), plain)
+		wantResult(t, got, err, v1alpha1.OutcomeFailed, 1, "The container ended, but 1 zombie of it did not")
+	})
+}
+
+func TestRestartSaysWhenItCannotSeeThatTheZombiesAreGone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(n *node) {
+		t := n.t
+		n.askLeft = func() error { return errBroken }
+		got, err := n.restart(t.Context(), plain)
+		wantResult(t, got, err, v1alpha1.OutcomeCleared, 0, "runs in its place", "That its zombies are gone could not be seen: broken.")
+	})
+}
+
+func TestRestartGoesOnWhileOneOfItsZombiesIsLeft(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(n *node) {
+		t := n.t
+		p, err := n.kind().Prepare(t.Context(), remediation(plain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		n.zombies = append(dead(200, 5), scan.Key{PID: 136, StartTicks: 1000})
+		got, err := p.Do(t.Context())
+		wantResult(t, got, err, v1alpha1.OutcomeCleared, 0, "runs in its place")
+		if text, _ := os.ReadFile(n.message()); !strings.Contains(string(text), ": 6 zombies") {
+			t.Errorf("termination message = %q, want the zombies of the last look", text)
+		}
+	})
 }
 
 func TestRestartWorkedThoughTheRuntimeSaysItFailed(t *testing.T) {
@@ -234,8 +318,11 @@ func TestRestartIsClearedWhenTheNewContainerIsLate(t *testing.T) {
 }
 
 var noForks = map[string]error{
-	"for runc":             fmt.Errorf("rpc error: fork/exec /usr/bin/runc: %w", unix.EAGAIN),
-	"for a thread of runc": errors.New("runc did not terminate successfully: runtime: failed to create new OS thread (have 2 already; errno=11)"),
+	"for runc":                      fmt.Errorf("rpc error: fork/exec /usr/bin/runc: %w", unix.EAGAIN),
+	"for a thread of runc with cgo": errors.New("runc did not terminate successfully: exit status 2: runtime/cgo: pthread_create failed: Resource temporarily unavailable"),
+	"for runc, with a capital":      errors.New("fork: Resource temporarily unavailable"),
+	"for a thread, without a cause": errors.New("runtime/cgo: pthread_create failed: error 11"),
+	"for a thread of runc":          errors.New("runc did not terminate successfully: runtime: failed to create new OS thread (have 2 already; errno=11)"),
 }
 
 func TestRestartKillsWhenTheRuntimeCannotFork(t *testing.T) {
@@ -285,13 +372,25 @@ func TestRestartKillsNoOtherProcess(t *testing.T) {
 
 func TestRestartKillsForNoOtherError(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(n *node) {
-		t := n.t
-		n.stop = func(context.Context) error { return errors.New("permission denied") }
-		got, err := n.restart(t.Context(), plain)
-		wantResult(t, got, err, v1alpha1.OutcomeFailed, 37, "permission denied")
-		n.wantAlive()
-	})
+	const fullQueue = "connection error: desc = \"transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: resource temporarily unavailable\""
+	for name, err := range map[string]error{
+		"another error":                        errors.New("permission denied"),
+		"a runtime whose queue is full":        fmt.Errorf("stopping container c1 by CRI socket: %w", status.Error(codes.Unavailable, fullQueue)),
+		"a call that took too long":            status.Error(codes.DeadlineExceeded, "latest balancer error: "+fullQueue),
+		"a call that was given up":             status.Error(codes.Canceled, fullQueue),
+		"a context's end that knows the cause": fmt.Errorf("%w: latest balancer error: %w", context.DeadlineExceeded, errBroken),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(n *node) {
+				t := n.t
+				n.stop = func(context.Context) error { return err }
+				got, doErr := n.restart(t.Context(), plain)
+				wantResult(t, got, doErr, v1alpha1.OutcomeFailed, 37, err.Error())
+				n.wantAlive()
+			})
+		})
+	}
 }
 
 // Told to end, the agent leaves at once what the next one settles.
@@ -329,97 +428,4 @@ func TestRestartEndsWithTheAgent(t *testing.T) {
 			})
 		})
 	}
-}
-
-func begunBefore(d time.Duration, how v1alpha1.RestartContainerAct) *v1alpha1.ZombieRemediation {
-	r := remediation(how)
-	r.Status.StartTime, r.Status.ZombiesBefore = new(metav1.NewTime(time.Now().Add(-d))), new(int32(37))
-	return r
-}
-
-func TestSettleAsksAgainForTheStopWithTheGraceThatIsLeft(t *testing.T) {
-	t.Parallel()
-	hook := v1alpha1.RestartContainerAct{GracePeriodSeconds: 20, PreStopExec: []string{"drain"}}
-	tests := map[string]struct {
-		begun time.Duration
-		call  string
-	}{
-		"when half of it is gone":  {10 * time.Second, "0s stop c1 10s"},
-		"when all of it is gone":   {time.Minute, "0s stop c1 1s"},
-		"when the clock was moved": {-time.Hour, "0s stop c1 20s"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			inBubble(t, func(n *node) {
-				t := n.t
-				n.zombies = 0 // which is no reason to leave it half stopped
-				got, err := n.kind().Settle(t.Context(), begunBefore(tc.begun, hook))
-				wantResult(t, got, err, v1alpha1.OutcomeCleared, 0, "runs in its place", "An earlier agent began it.")
-				n.wantCalls(tc.call)
-				if text, _ := os.ReadFile(n.message()); len(text) > 0 {
-					t.Errorf("termination message = %q, want none", text)
-				}
-			})
-		})
-	}
-}
-
-func TestSettleFailsWhenTheContainerDoesNotEnd(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(n *node) {
-		t := n.t
-		n.stop = func(context.Context) error {
-			n.look = func() error { return errBroken }
-			return nil
-		}
-		got, err := n.kind().Settle(t.Context(), begunBefore(time.Second, plain))
-		wantResult(t, got, err, v1alpha1.OutcomeFailed, 37, "its first process hangs", "An earlier agent began it.")
-	})
-}
-
-func TestSettleOfAContainerThatEndedObserves(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(n *node) {
-		t := n.t
-		n.nobody()
-		n.later = []event{{10 * time.Second, func() { n.runs = false }}}
-		got, err := n.kind().Settle(t.Context(), begunBefore(time.Minute, plain))
-		wantResult(t, got, err, v1alpha1.OutcomeCleared, 0, "runs in its place", "An earlier agent began it.")
-		n.wantCalls()
-	})
-}
-
-func TestSettleOfAContainerThatMustNotBeTouchedDoesNot(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(n *node) {
-		t := n.t
-		n.nobody()
-		got, err := n.kind().Settle(t.Context(), begunBefore(time.Minute, plain))
-		wantResult(t, got, err, v1alpha1.OutcomeInterrupted, 37, "must not be touched now: The container ended.")
-		n.wantCalls()
-		n.wantAlive()
-	})
-}
-
-func TestSettleCanBeTriedAgainWhenTheLookFailed(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	n.look = func() error { return errBroken }
-	if _, err := n.kind().Settle(t.Context(), begunBefore(time.Minute, plain)); !errors.Is(err, errBroken) {
-		t.Errorf("error = %v, want %v", err, errBroken)
-	}
-	n.wantCalls()
-}
-
-func TestSettleToleratesAStatusWithoutTimes(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(n *node) {
-		t := n.t
-		r := remediation(plain)
-		r.Spec.RestartContainer = nil
-		got, err := n.kind().Settle(t.Context(), r)
-		wantResult(t, got, err, v1alpha1.OutcomeCleared, 0)
-		n.wantCalls("0s stop c1 2s")
-	})
 }

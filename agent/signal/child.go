@@ -12,6 +12,11 @@ import (
 // that takes one zombie a signal, and the next act goes on with it.
 const mostSignals = 200
 
+// longest is how long one act sends SIGCHLD, which is longer than ten seconds only where the answers are slow or the zombies
+// so many that each count of them takes its time. With the proof it stays well within the five minutes after which the
+// controller takes an act for lost.
+const longest = time.Minute
+
 // ending is why no further signal is sent.
 type ending int
 
@@ -26,7 +31,7 @@ const (
 	unanswered
 	// contended: more zombies went than signals were sent, or went at the wrong moment.
 	contended
-	// enough: as many signals as one act may send were sent.
+	// enough: as many signals as one act may send were sent, or for as long as it may.
 	enough
 	// unseen: the target changed, or could not be looked at any more.
 	unseen
@@ -53,7 +58,8 @@ func (p *prepared) askToWait(ctx context.Context) (sending, error) {
 	if len(held) < len(p.zombies) {
 		return s, p.reaping()
 	}
-	for s.sent < mostSignals {
+	began := time.Now()
+	for s.sent < mostSignals && time.Since(began) < longest {
 		end, err := p.ask(held)
 		if end != waiting || err != nil {
 			s.end = end
@@ -65,8 +71,8 @@ func (p *prepared) askToWait(ctx context.Context) (sending, error) {
 			s.end = unseen
 			return s, err
 		}
-		if s.end, err = p.after(s.sent, len(held), before); s.end != waiting || err != nil {
-			return s, err
+		if s.end = p.after(s.sent, len(held), before); s.end != waiting {
+			return s, nil
 		}
 	}
 	s.end = enough
@@ -114,26 +120,19 @@ func (p *prepared) answer(ctx context.Context, before int) ([]scan.Key, error) {
 	}
 }
 
-// after says whether another signal may follow. Where all zombies together, the new ones too, became fewer by more than
-// the signals can have done, the parent reaps by itself: in a loop that will take the others too, or in another thread that
-// must not be raced.
-func (p *prepared) after(sent, held, before int) (ending, error) {
+// after says whether another signal may follow. Where the zombies became fewer by more than the signals can have done, the
+// parent reaps by itself: in a loop that will take the others too, or in another thread that must not be raced. A signal of
+// a new death may have done it as well, but zombies that young may be gone the next moment, and make up for nothing.
+func (p *prepared) after(sent, held, before int) ending {
 	switch {
 	case held == 0:
-		return none, nil
+		return none
 	case held == before:
-		return unanswered, nil
-	case held >= len(p.zombies)-sent:
-		return waiting, nil
+		return unanswered
+	case held < len(p.zombies)-sent:
+		return contended
 	}
-	all, err := p.parent.Zombies()
-	if err != nil {
-		return unseen, fmt.Errorf("counting zombies: %w", err)
-	}
-	if len(all) < len(p.zombies)-sent {
-		return contended, nil
-	}
-	return waiting, nil
+	return waiting
 }
 
 func (p *prepared) reaping() error {

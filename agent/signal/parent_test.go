@@ -129,7 +129,9 @@ func (p *parent) obey(command []string) error {
 	case "dead":
 		return p.missDeaths(numbers[0])
 	case "live":
-		return ignorePID(fork(unix.Timespec{Sec: 1 << 30}))
+		return ignorePID(fork(unix.Timespec{Sec: 1 << 30}, unix.SIGCHLD))
+	case "silent":
+		return silentDeaths(numbers[0])
 	case "race":
 		return p.race(time.Duration(numbers[0]), time.Duration(numbers[1]))
 	case "ping":
@@ -161,7 +163,7 @@ func (p *parent) missDeaths(count int) error {
 	}
 	reapAll()
 	for range count {
-		pid, err := fork(unix.Timespec{})
+		pid, err := fork(unix.Timespec{}, unix.SIGCHLD)
 		if err != nil {
 			return err
 		}
@@ -175,6 +177,20 @@ func (p *parent) missDeaths(count int) error {
 	return disposition(&handler, nil)
 }
 
+// silentDeaths makes zombies that ended without a signal.
+func silentDeaths(count int) error {
+	for range count {
+		pid, err := fork(unix.Timespec{}, 0)
+		if err != nil {
+			return err
+		}
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT|unix.WALL, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // race lets another thread reap one zombie after a while, and a child die after another while.
 func (p *parent) race(reapAfter, dieAfter time.Duration) (err error) {
 	p.raced = make(chan struct{})
@@ -183,7 +199,7 @@ func (p *parent) race(reapAfter, dieAfter time.Duration) (err error) {
 		<-time.After(reapAfter)
 		_, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
 	}()
-	p.dying, err = fork(unix.NsecToTimespec(int64(dieAfter)))
+	p.dying, err = fork(unix.NsecToTimespec(int64(dieAfter)), unix.SIGCHLD)
 	return err
 }
 
@@ -207,13 +223,13 @@ func awaitDeath(pid int) error {
 	}
 }
 
-// fork makes a child that sleeps and ends. It stays in this program, which takes a tenth of the time that starting one does: the
+// fork makes a child that sleeps and ends with a signal to its parent, or none. It stays in this program, which takes a tenth of the time that starting one does: the
 // child may do nothing but bare system calls.
 //
 //go:norace
 //go:nosplit
-func fork(nap unix.Timespec) (int, error) {
-	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+func fork(nap unix.Timespec, end unix.Signal) (int, error) {
+	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(end), 0, 0, 0, 0, 0)
 	if pid == 0 {
 		_, _, _ = syscall.RawSyscall6(syscall.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 		_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&nap)), 0, 0)

@@ -32,6 +32,23 @@ type machine struct {
 	inventory.Runtime
 	// first is the first process of the container.
 	first int
+	// youth is how much older its zombies are said to be than they are: no test waits for real ones to grow old.
+	youth time.Duration
+}
+
+func (m machine) Clocks() (scan.Clocks, error) {
+	c, err := m.Proc.Clocks()
+	return clocks{c, m.youth}, err
+}
+
+type clocks struct {
+	scan.Clocks
+	youth time.Duration
+}
+
+func (c clocks) DeadFor(zombie kernel.Process) (time.Duration, error) {
+	age, err := c.Clocks.DeadFor(zombie)
+	return age + c.youth, err
 }
 
 func (m machine) Identity(pid int) (scan.Identity, error) {
@@ -46,6 +63,7 @@ func (m machine) Identity(pid int) (scan.Identity, error) {
 func (m machine) Container(context.Context, string) (*runtimeapi.ContainerStatusResponse, error) {
 	return &runtimeapi.ContainerStatusResponse{
 		Status: &runtimeapi.ContainerStatus{
+			Id:    containerID,
 			State: runtimeapi.ContainerState_CONTAINER_RUNNING,
 			Labels: map[string]string{
 				"io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.name": "web", "io.kubernetes.pod.uid": "uid-web",
@@ -63,7 +81,7 @@ func kindFor(t *testing.T, p *program, sig v1alpha1.Signal, times times) (*Kind,
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := machine{Proc: scan.Proc{FS: fs}, first: os.Getppid()}
+	m := machine{Proc: scan.Proc{FS: fs}, first: os.Getppid(), youth: time.Hour}
 	process, err := m.Process(p.pid)
 	if err != nil {
 		t.Fatal(err)
@@ -152,6 +170,45 @@ func TestRealParentIsSignalled(t *testing.T) {
 				t.Errorf("result = %+v, want %s, %d after, %q", result, tc.outcome, tc.after, says)
 			}
 		})
+	}
+}
+
+// The zombies of a parent that is about to reap them are none of an act's business.
+func TestRealParentWithYoungZombiesOnlyIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	p := start(t, roleNever)
+	p.tell(t, "dead", 3)
+	k, r := kindFor(t, p, v1alpha1.SignalChild, usual)
+	m, ok := k.finder.Proc.(machine)
+	if !ok {
+		t.Fatalf("proc = %T", k.finder.Proc)
+	}
+	m.youth = 0
+	k.finder.Proc = m
+	if prepared, err := k.Prepare(t.Context(), r); outcome(err) != v1alpha1.OutcomeStale {
+		t.Errorf("Prepare() = %v, %v, want %s", prepared, err, v1alpha1.OutcomeStale)
+	}
+}
+
+// A wait() sees no zombie that was made to end without SIGCHLD, so a handler that waits once would hang for as many of them as there
+// are signals, as long as another child lives.
+func TestRealParentIsNotSignalledForZombiesThatNoWaitSees(t *testing.T) {
+	t.Parallel()
+	p := start(t, roleOnce)
+	p.tell(t, "dead", 0) // it has its handler from now on
+	p.tell(t, "live")
+	p.tell(t, "silent", 3)
+	k, r := kindFor(t, p, v1alpha1.SignalChild, times{apart: time.Millisecond, answer: 20 * time.Millisecond, proof: time.Millisecond, poll: time.Millisecond})
+	prepared, err := k.Prepare(t.Context(), r)
+	if err == nil {
+		defer prepared.Close()
+		_, _ = prepared.Do(t.Context())
+	}
+	if outcome(err) != v1alpha1.OutcomeStale {
+		t.Errorf("error = %v, want %s", err, v1alpha1.OutcomeStale)
+	}
+	if !p.answers(t, "ping") {
+		t.Error("the parent is stuck")
 	}
 }
 

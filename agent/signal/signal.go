@@ -119,7 +119,7 @@ func allowed(parent *target.Parent, sig unix.Signal) ([]scan.Key, error) {
 		return nil, fmt.Errorf("counting zombies: %w", err)
 	}
 	if len(zombies) == 0 {
-		return nil, stale("No zombies are left at %s.", who(parent))
+		return nil, stale("No zombies that have been dead for half a minute are left at %s.", who(parent))
 	}
 	if sig == unix.SIGCHLD && len(zombies) == 1 {
 		live, err := parent.HasLiveChild()

@@ -93,6 +93,21 @@ func TestPrepareGuards(t *testing.T) {
 			signal: v1alpha1.SignalChild, pid: middle,
 			happen: func(n *targettest.Node) { n.Reap(201, 900) },
 		},
+		"SIGCHLD for one zombie beside one that no wait sees is refused": {
+			signal: v1alpha1.SignalChild, pid: middle, outcome: v1alpha1.OutcomeRefused,
+			happen: func(n *targettest.Node) {
+				n.Reap(900)
+				n.Change(201, func(p *targettest.Process) { p.ExitSignal = 0 })
+			},
+		},
+		"SIGCHLD for one old and one young zombie beside a live child is refused": {
+			signal: v1alpha1.SignalChild, pid: middle, outcome: v1alpha1.OutcomeRefused,
+			happen: func(n *targettest.Node) { young(n, 201) },
+		},
+		"SIGTERM to a parent of young zombies only is stale": {
+			signal: v1alpha1.SignalTerminate, pid: middle, outcome: v1alpha1.OutcomeStale,
+			happen: func(n *targettest.Node) { young(n, 201); young(n, 202) },
+		},
 		"SIGTERM for one zombie beside a live child is allowed": {
 			signal: v1alpha1.SignalTerminate, pid: middle,
 			happen: func(n *targettest.Node) { n.Reap(201) },
@@ -157,7 +172,7 @@ func TestPrepareLetsGoOfWhatItRefuses(t *testing.T) {
 
 func TestPrepareThatFailsMayBeTriedAgain(t *testing.T) {
 	t.Parallel()
-	for _, call := range []string{"container", "processes", "children 107", "identity 201"} {
+	for _, call := range []string{"container", "processes", "children 107", "identity 201", "exit signal 201", "clocks", "dead 201"} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			n := newNode(2)

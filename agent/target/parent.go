@@ -151,19 +151,29 @@ func (p *Parent) EndsMore() bool {
 	return p.Process.PID == p.Container.InitPID || p.NamespacePIDs[len(p.NamespacePIDs)-1] == 1
 }
 
-// Zombies returns its children that are reapable zombies now.
+// Zombies returns its children that are reapable zombies, and have been dead for half a minute at least.
 func (p *Parent) Zombies() ([]scan.Key, error) {
 	children, err := p.children()
 	if err != nil {
 		return nil, err
 	}
+	clocks, err := p.finder.Proc.Clocks()
+	if err != nil {
+		return nil, fmt.Errorf("counting zombies of process %d: %w", p.PID(), err)
+	}
 	var zombies []scan.Key
 	for _, child := range children {
-		identity, err := p.finder.reapable(child)
+		reapable, err := p.finder.reapable(child)
 		if err != nil {
 			return nil, err
 		}
-		if identity != nil {
+		if !reapable {
+			continue
+		}
+		switch old, err := old(clocks, child); {
+		case err != nil:
+			return nil, err
+		case old:
 			zombies = append(zombies, key(child))
 		}
 	}
@@ -171,8 +181,9 @@ func (p *Parent) Zombies() ([]scan.Key, error) {
 }
 
 // HasLiveChild says whether any child lives, so that a wait() without a zombie would not return. A dead main thread with
-// living ones counts as alive, and so does a zombie that is held by a tracer: wait() does not return for them either. One child
-// in the quick list is proof; that there is none only a walk through all processes proves.
+// living ones counts as alive, and so does a zombie that is held by a tracer or ended with another signal than SIGCHLD: wait()
+// does not return for them either. One child in the quick list is proof; that there is none only a walk through all processes
+// proves.
 func (p *Parent) HasLiveChild() (bool, error) {
 	listed, err := p.children()
 	if err != nil {
@@ -191,11 +202,11 @@ func (p *Parent) HasLiveChild() (bool, error) {
 
 func (p *Parent) anyLive(children []kernel.Process) (bool, error) {
 	for _, child := range children {
-		identity, err := p.finder.reapable(child)
+		reapable, err := p.finder.reapable(child)
 		if err != nil {
 			return false, err
 		}
-		if identity != nil {
+		if reapable {
 			continue
 		}
 		if _, err := p.finder.Proc.Process(child.PID); !kernel.IsVanished(err) {

@@ -268,9 +268,15 @@ func TestZombiesOfAParent(t *testing.T) {
 		"they count on a kernel that lists no children, too": {
 			func(n *targettest.Node) { n.Fail("children 107", kernel.ErrNoChildren) }, both,
 		},
-		"those of another process do not":           {func(n *targettest.Node) { n.Dead(301, 203) }, both},
-		"one that is traced does not":               {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 203 }) }, second},
-		"one with a living thread does not":         {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.Threads = 2 }) }, second},
+		"those of another process do not":        {func(n *targettest.Node) { n.Dead(301, 203) }, both},
+		"one that is traced does not":            {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 203 }) }, second},
+		"one with a living thread does not":      {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.Threads = 2 }) }, second},
+		"one that just died does not":            {change(func(p *targettest.Process) { p.DeadFor = 30*time.Second - 1 }), second},
+		"one that died half a minute ago counts": {change(func(p *targettest.Process) { p.DeadFor = 30 * time.Second }), both},
+		"one that ended with no signal does not": {change(func(p *targettest.Process) { p.ExitSignal = 0 }), second},
+		"one counts of which the kernel does not tell when it died": {
+			func(n *targettest.Node) { n.Fail("dead 201", kernel.ErrNoDeathTime) }, both,
+		},
 		"a later process with its PID does not":     {happens("process 201", func(n *targettest.Node) { n.Dead(201, targettest.Init) }), second},
 		"one that is reaped meanwhile does not":     {happens("process 201", func(n *targettest.Node) { n.Reap(201) }), second},
 		"one that is reaped a bit later does not":   {happens("identity 201", func(n *targettest.Node) { n.Reap(201) }), second},
@@ -325,7 +331,11 @@ func TestParentHasALiveChild(t *testing.T) {
 		"when one is held by a tracer": {
 			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 5 }) }, true,
 		},
-		"when a process cannot be read, which may be one": {func(n *targettest.Node) { n.Unreadable = 1 }, true},
+		"when one ended with another signal than SIGCHLD, for which no wait returns": {
+			change(func(p *targettest.Process) { p.ExitSignal = unix.SIGUSR1 }), true,
+		},
+		"not when one just died, for which a wait returns": {change(func(p *targettest.Process) { p.DeadFor = 0 }), false},
+		"when a process cannot be read, which may be one":  {func(n *targettest.Node) { n.Unreadable = 1 }, true},
 		"not when a zombie is reaped meanwhile": {
 			happens("identity 201", func(n *targettest.Node) { n.Reap(201) }), false,
 		},
@@ -347,7 +357,7 @@ func TestParentHasALiveChild(t *testing.T) {
 
 func TestChildrenThatCannotBeReadFail(t *testing.T) {
 	t.Parallel()
-	for _, call := range []string{"children 107", "process 201", "identity 201"} {
+	for _, call := range []string{"children 107", "process 201", "identity 201", "exit signal 201"} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			n := newNode()
@@ -360,6 +370,14 @@ func TestChildrenThatCannotBeReadFail(t *testing.T) {
 				t.Errorf("HasLiveChild() = %t, %v, want %v", got, err, targettest.ErrBroken)
 			}
 		})
+	}
+	for _, call := range []string{"clocks", "dead 201"} {
+		n := newNode()
+		p := mustParent(t, n)
+		n.Fail(call, targettest.ErrBroken)
+		if got, err := p.Zombies(); !errors.Is(err, targettest.ErrBroken) {
+			t.Errorf("Zombies() without %q = %v, %v, want %v", call, got, err, targettest.ErrBroken)
+		}
 	}
 	n := newNode()
 	n.Reap(203)

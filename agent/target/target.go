@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zombie-operator/zombie-operator/agent/act"
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
@@ -18,11 +21,11 @@ import (
 
 // Proc is the part of a proc mount that a last look needs.
 type Proc interface {
-	Processes() (processes []kernel.Process, unreadable int, err error)
-	Process(pid int) (kernel.Process, error)
-	Identity(pid int) (scan.Identity, error)
+	scan.Reader
 	// Children lists children of a process; it may leave some out, and fails with kernel.ErrNoChildren where it cannot tell.
 	Children(pid int) ([]int, error)
+	// ExitSignal tells which signal a process sends to its parent when it ends.
+	ExitSignal(pid int) (int, error)
 }
 
 // Finder finds the targets of acts. It keeps no memory: every look is a new one.
@@ -71,55 +74,107 @@ func (f Finder) hostNamespace() (uint64, error) {
 	return own.Namespace, nil
 }
 
-// Zombies counts the reapable zombies whose parent is in a container.
-func (f Finder) Zombies(c inventory.Container) (int, error) {
+// leastAge is how long a zombie must be dead to be a reason for an act, as it must be to be reported: a younger one may well
+// be about to be reaped, and a look sees such a one now and then at every parent that has children.
+var leastAge = time.Duration(v1alpha1.AgeEdgesSeconds[0]) * time.Second
+
+// Zombies are the zombies of a container that have been dead for half a minute at least.
+type Zombies struct {
+	// Held are those that a parent in the container can reap.
+	Held []scan.Key
+	// Outside is how many have a parent outside of the container, so that its end does not rid it of them.
+	Outside int
+}
+
+// Zombies finds the zombies of a container.
+func (f Finder) Zombies(c inventory.Container) (Zombies, error) {
 	host, err := f.hostNamespace()
 	if err != nil {
-		return 0, err
+		return Zombies{}, err
 	}
 	processes, _, err := f.Proc.Processes()
 	if err != nil {
-		return 0, fmt.Errorf("counting zombies of container %q: %w", c.ID, err)
+		return Zombies{}, fmt.Errorf("counting zombies of container %q: %w", c.ID, err)
 	}
-	table := attribute.NewTable(host, []attribute.Container{c.Container})
-	parents := map[int]*scan.Parent{}
-	count := 0
-	for _, p := range processes {
-		identity, err := f.reapable(p)
-		switch {
-		case err != nil:
-			return 0, err
-		case identity == nil:
-			continue
-		}
-		zombie := scan.Zombie{Key: key(p), Identity: *identity, ParentPID: p.ParentPID, Command: p.Command}
-		if _, read := parents[p.ParentPID]; !read {
-			if parents[p.ParentPID], err = f.parentOf(zombie); err != nil {
-				return 0, err
-			}
-		}
-		if table.Attribute(zombie, parents[p.ParentPID]).Place == attribute.InContainer {
-			count++
-		}
-	}
-	return count, nil
-}
-
-// parentOf reads the parent of a zombie; nil when it is just ending, or outside of what the proc mount shows.
-func (f Finder) parentOf(zombie scan.Zombie) (*scan.Parent, error) {
-	identity, err := f.Proc.Identity(zombie.ParentPID)
-	if kernel.IsVanished(err) {
-		return nil, nil //nolint:nilnil // nil is a parent that is gone, as for attribute.Table
-	}
+	clocks, err := f.Proc.Clocks()
 	if err != nil {
-		return nil, fmt.Errorf("reading parent %d of a zombie: %w", zombie.ParentPID, err)
+		return Zombies{}, fmt.Errorf("counting zombies of container %q: %w", c.ID, err)
 	}
-	return &scan.Parent{Identity: identity}, nil
+	l := look{Finder: f, container: c, table: attribute.NewTable(host, []attribute.Container{c.Container}), clocks: clocks, parents: map[int]*scan.Parent{}}
+	var found Zombies
+	for _, p := range processes {
+		switch place, err := l.place(p); {
+		case err != nil:
+			return Zombies{}, err
+		case place == attribute.InContainer:
+			found.Held = append(found.Held, key(p))
+		case place == attribute.ParentOutside:
+			found.Outside++
+		}
+	}
+	return found, nil
 }
 
-// reapable returns the identity of a process if it is a zombie that its parent can reap: dead with all its threads, and
-// not held by a tracer. It returns nil if not.
-func (f Finder) reapable(p kernel.Process) (*scan.Identity, error) {
+// look is one look at the zombies of a container.
+type look struct {
+	Finder
+
+	container inventory.Container
+	table     attribute.Table
+	clocks    scan.Clocks
+	// parents are those read so far, by PID; nil is one that is gone.
+	parents map[int]*scan.Parent
+}
+
+// place says where a zombie of the container belongs. All that does not count is at an unknown place.
+func (l look) place(p kernel.Process) (attribute.Place, error) {
+	identity, err := l.zombie(p)
+	if identity == nil || err != nil {
+		return attribute.Unknown, err
+	}
+	zombie := scan.Zombie{Key: key(p), Identity: *identity, ParentPID: p.ParentPID, Command: p.Command}
+	parent, err := l.parentOf(zombie)
+	if err != nil {
+		return attribute.Unknown, err
+	}
+	place := l.table.Attribute(zombie, parent).Place
+	counts := false
+	switch place {
+	case attribute.InContainer:
+		counts, err = l.canBeReaped(zombie)
+	case attribute.ParentOutside:
+		// A parent in the same PID namespace is in another container of a pod that shares it, and holds up nothing.
+		counts = parent.Namespace != l.container.Namespace
+	case attribute.Unknown, attribute.Host:
+	}
+	if counts && err == nil {
+		counts, err = old(l.clocks, p)
+	}
+	if !counts || err != nil {
+		return attribute.Unknown, err
+	}
+	return place, nil
+}
+
+// parentOf returns the parent of a zombie; nil when it is just ending, or outside of what the proc mount shows.
+func (l look) parentOf(zombie scan.Zombie) (*scan.Parent, error) {
+	if parent, read := l.parents[zombie.ParentPID]; read {
+		return parent, nil
+	}
+	identity, err := l.Proc.Identity(zombie.ParentPID)
+	switch {
+	case kernel.IsVanished(err):
+		l.parents[zombie.ParentPID] = nil
+	case err != nil:
+		return nil, fmt.Errorf("reading parent %d of a zombie: %w", zombie.ParentPID, err)
+	default:
+		l.parents[zombie.ParentPID] = &scan.Parent{Identity: identity}
+	}
+	return l.parents[zombie.ParentPID], nil
+}
+
+// zombie returns the identity of a process if it is a zombie with all its threads, and nil if not.
+func (f Finder) zombie(p kernel.Process) (*scan.Identity, error) {
 	if !dead(p) {
 		return nil, nil //nolint:nilnil // nil is "no zombie"
 	}
@@ -129,10 +184,46 @@ func (f Finder) reapable(p kernel.Process) (*scan.Identity, error) {
 		return nil, nil //nolint:nilnil // it was reaped just now
 	case err != nil:
 		return nil, fmt.Errorf("reading zombie %d: %w", p.PID, err)
-	case identity.TracerPID != 0:
-		return nil, nil //nolint:nilnil // wait() of its parent would not end for it
 	}
 	return &identity, nil
+}
+
+// reapable says whether a process is a zombie that its parent can reap.
+func (f Finder) reapable(p kernel.Process) (bool, error) {
+	identity, err := f.zombie(p)
+	if identity == nil || err != nil {
+		return false, err
+	}
+	return f.canBeReaped(scan.Zombie{Key: key(p), Identity: *identity})
+}
+
+// canBeReaped says whether a wait() of the parent would end for a zombie: not while a tracer holds it, and not when it was
+// made to end with another signal than SIGCHLD, or none, because only a wait with __WALL or __WCLONE sees such a child.
+func (f Finder) canBeReaped(zombie scan.Zombie) (bool, error) {
+	if zombie.TracerPID != 0 {
+		return false, nil
+	}
+	sig, err := f.Proc.ExitSignal(zombie.PID)
+	if err != nil && !kernel.IsVanished(err) {
+		return false, fmt.Errorf("reading zombie %d: %w", zombie.PID, err)
+	}
+	return err == nil && sig == int(unix.SIGCHLD), nil
+}
+
+// old says whether a zombie has been dead long enough to be a reason for an act. The age may read too small, by what a
+// hypervisor stole, and then nothing is done for now. Where the kernel does not tell when a process died every zombie counts
+// as old: there the caller's second look, which must find the very same zombie, is all there is.
+func old(clocks scan.Clocks, p kernel.Process) (bool, error) {
+	age, err := clocks.DeadFor(p)
+	switch {
+	case errors.Is(err, kernel.ErrNoDeathTime):
+		return true, nil
+	case kernel.IsVanished(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading the age of zombie %d: %w", p.PID, err)
+	}
+	return age >= leastAge, nil
 }
 
 // Left returns those of some zombies that are zombies still, with the parents that they have now.

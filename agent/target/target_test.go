@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -15,6 +17,7 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/agent/target/targettest"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -62,6 +65,9 @@ func TestContainerMustBeTheOneThatWasDecidedOn(t *testing.T) {
 	}{
 		"a container that the runtime does not know is stale": {
 			func(w world) { w.Fail("container", status.Error(codes.NotFound, "none")) }, v1alpha1.OutcomeStale,
+		},
+		"a container of which only the beginning of the ID was given is stale": {
+			func(w world) { w.Spec.ContainerID = targettest.ContainerID[:1] }, v1alpha1.OutcomeStale,
 		},
 		"a container that exited is stale": {
 			func(w world) { w.Node.Status.Status.State = runtimeapi.ContainerState_CONTAINER_EXITED }, v1alpha1.OutcomeStale,
@@ -125,41 +131,51 @@ func mustContainer(t *testing.T, n *targettest.Node) inventory.Container {
 	return c
 }
 
+// change changes zombie 201.
+func change(what func(*targettest.Process)) func(*targettest.Node) {
+	return func(n *targettest.Node) { n.Change(201, what) }
+}
+
 func TestZombiesOfAContainer(t *testing.T) {
 	t.Parallel()
+	k201, k202, k301 := scan.Key{PID: 201, StartTicks: 201}, scan.Key{PID: 202, StartTicks: 202}, scan.Key{PID: 301, StartTicks: 301}
+	all, others := target.Zombies{Held: []scan.Key{k201, k202}}, target.Zombies{Held: []scan.Key{k202}}
+	outside := target.Zombies{Held: []scan.Key{k202}, Outside: 1}
 	tests := map[string]struct {
 		happen func(*targettest.Node)
-		want   int
+		want   target.Zombies
 	}{
-		"all parents count":                 {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, 3},
-		"one that is traced does not":       {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 203 }) }, 1},
-		"one with a living thread does not": {func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.Threads = 2 }) }, 1},
+		"all parents count":                                         {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, target.Zombies{Held: []scan.Key{k201, k202, k301}}},
+		"one that is traced does not":                               {change(func(p *targettest.Process) { p.TracerPID = 203 }), others},
+		"one with a living thread does not":                         {change(func(p *targettest.Process) { p.Threads = 2 }), others},
+		"one that ended with no signal does not":                    {change(func(p *targettest.Process) { p.ExitSignal = 0 }), others},
+		"one that ended with another signal than SIGCHLD does not":  {change(func(p *targettest.Process) { p.ExitSignal = unix.SIGUSR1 }), others},
+		"one that just died does not":                               {change(func(p *targettest.Process) { p.DeadFor = 30*time.Second - 1 }), others},
+		"one that died half a minute ago counts":                    {change(func(p *targettest.Process) { p.DeadFor = 30 * time.Second }), all},
+		"one counts of which the kernel does not tell when it died": {func(n *targettest.Node) { n.Fail("dead 201", kernel.ErrNoDeathTime) }, all},
 		"one of another container with the same PID namespace does not": {
 			func(n *targettest.Node) {
 				n.Live(300, targettest.Init)
 				n.Change(300, func(p *targettest.Process) { p.Cgroups = []string{"/kubepods/pod1/other"} })
 				n.Dead(301, 300)
 				n.Change(301, func(p *targettest.Process) { p.Cgroups = nil })
-			}, 2,
+			}, all,
 		},
-		"one that shows no cgroup, as on v1, counts by its parent": {
-			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.Cgroups = nil }) }, 2,
+		"one that shows no cgroup, as on v1, counts by its parent": {change(func(p *targettest.Process) { p.Cgroups = nil }), all},
+		"one whose parent is outside counts apart":                 {change(func(p *targettest.Process) { p.ParentPID = os.Getpid() }), outside},
+		"one whose parent is outside counts apart, on v1 too": {
+			change(func(p *targettest.Process) { p.ParentPID, p.Cgroups = os.Getpid(), nil }), outside,
 		},
-		"one whose parent is outside does not": {
-			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.ParentPID = os.Getpid() }) }, 1,
+		"one whose parent is outside counts though no plain wait would reap it": {
+			change(func(p *targettest.Process) { p.ParentPID, p.ExitSignal, p.TracerPID = os.Getpid(), 0, 5 }), outside,
 		},
-		"one whose parent just ended does not": {
-			func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.ParentPID = 999 }) }, 1,
+		"one that just died, as in a probe, does not though its parent is outside": {
+			change(func(p *targettest.Process) { p.ParentPID, p.DeadFor = os.Getpid(), time.Second }), others,
 		},
-		"one that is reaped meanwhile does not": {
-			func(n *targettest.Node) {
-				n.Before = func(call string) {
-					if call == "identity 201" {
-						n.Reap(201)
-					}
-				}
-			}, 1,
-		},
+		"one whose parent just ended does not":    {change(func(p *targettest.Process) { p.ParentPID = 999 }), others},
+		"one that is reaped meanwhile does not":   {happens("identity 201", func(n *targettest.Node) { n.Reap(201) }), others},
+		"one that is reaped a bit later does not": {happens("exit signal 201", func(n *targettest.Node) { n.Reap(201) }), others},
+		"one that is reaped at last does not":     {happens("dead 201", func(n *targettest.Node) { n.Reap(201) }), others},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +183,12 @@ func TestZombiesOfAContainer(t *testing.T) {
 			n := newNode()
 			c := mustContainer(t, n)
 			tc.happen(n)
-			if got, err := n.Finder().Zombies(c); got != tc.want || err != nil {
-				t.Errorf("Zombies() = %d, %v, want %d", got, err, tc.want)
+			got, err := n.Finder().Zombies(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("zombies (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -176,14 +196,14 @@ func TestZombiesOfAContainer(t *testing.T) {
 
 func TestZombiesFailsWhenTheyCannotBeCounted(t *testing.T) {
 	t.Parallel()
-	for _, call := range []string{"processes", "identity 201", "identity 107", fmt.Sprint("identity ", os.Getpid())} {
+	for _, call := range []string{"processes", "clocks", "identity 201", "exit signal 201", "dead 201", "identity 107", fmt.Sprint("identity ", os.Getpid())} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			n := newNode()
 			c := mustContainer(t, n)
 			n.Fail(call, targettest.ErrBroken)
 			if got, err := n.Finder().Zombies(c); !errors.Is(err, targettest.ErrBroken) {
-				t.Errorf("Zombies() = %d, %v, want %v", got, err, targettest.ErrBroken)
+				t.Errorf("Zombies() = %+v, %v, want %v", got, err, targettest.ErrBroken)
 			}
 		})
 	}

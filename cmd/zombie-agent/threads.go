@@ -8,8 +8,9 @@ import (
 )
 
 // spareThreads is how many threads the agent keeps: some for each of what may block at once, which is the scan, reports,
-// probes, the runtime's connection and Go's own; one for each act, which reads /proc; and one for a write into a
-// container's file system that hangs.
+// probes, the runtime's connection and Go's own; one for each act, as all may read /proc at the same
+// time, though mostly they wait; and one for a write into a container's file system that hangs. A thread that waits costs some
+// kilobytes and a PID.
 const spareThreads = 12 + remedy.Workers + 1
 
 // reserveThreads makes the Go runtime start its threads now. It starts one whenever all others are busy in system calls,

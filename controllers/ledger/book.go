@@ -1,6 +1,6 @@
 // Package ledger keeps what limits acts: which are under way, when the last ones were, and how far up its ladder each
-// container is. It is one object of the API server, changed by compare-and-swap before each act, so that neither two
-// controllers at once nor a new one after a crash exceed a limit. ZombieRemediations are the trail of what was done and feed no
+// container is. It is one object of the API server, changed by compare-and-swap before each act, so that neither a second
+// controller nor a new one after a crash exceeds a limit. ZombieRemediations are the trail of what was done and feed no
 // limit: deleting one frees nothing.
 package ledger
 
@@ -42,8 +42,12 @@ type Unit struct {
 	Action  string `json:"action"`
 	Word    string `json:"word"`
 	Message string `json:"message"`
+	// Attempt is the number of this act among those on the container.
+	Attempt int32 `json:"attempt"`
 	// ReservedAt is when it was entered, before any of its ZombieRemediations was made.
 	ReservedAt time.Time `json:"reservedAt"`
+	// EndsBy is when it has ended for sure, should nothing be to be seen of it any more.
+	EndsBy time.Time `json:"endsBy"`
 }
 
 // Position is how far up its ladder a container is.

@@ -140,6 +140,43 @@ func TestTrimForgets(t *testing.T) {
 	}
 }
 
+func TestStoppedDatesWhatWasActedOn(t *testing.T) {
+	t.Parallel()
+	before := Book{Units: []Unit{unit(db, false)}, Positions: []Position{position(app, time.Hour), position(db, time.Hour)}, Dropped: 3}
+	after, found := before.Stopped([]Target{app, log}, now)
+	want := position(app, time.Hour)
+	want.StoppedAt = now
+	if diff := cmp.Diff(Book{Units: before.Units, Positions: []Position{want, position(db, time.Hour)}, Dropped: 3}, after); diff != "" || !found {
+		t.Errorf("found: %t; book (-want +got):\n%s", found, diff)
+	}
+	if !before.Positions[0].StoppedAt.IsZero() {
+		t.Error("the book before was changed")
+	}
+	for name, targets := range map[string][]Target{"nothing": nil, "what was never acted on": {log}} {
+		if after, found := before.Stopped(targets, now); found || !cmp.Equal(before, after) {
+			t.Errorf("%s: found: %t, book %+v", name, found, after)
+		}
+	}
+}
+
+func TestWhatIsForgottenEarlyIsCounted(t *testing.T) {
+	t.Parallel()
+	var b Book
+	for i := range MaxTargets + 2 {
+		b.Positions = append(b.Positions, position(Target{PodUID: fmt.Sprint(i)}, time.Second))
+	}
+	b.Positions = append(b.Positions, position(app, Retention)) // in its time
+	b = b.Trim(now)
+	if b.Dropped != 2 {
+		t.Errorf("dropped %d, want 2", b.Dropped)
+	}
+	b = b.Reserve(unit(app, true), position(app, 0)).Trim(now) // which takes the place of another
+	b = b.Settle(unit(app, true), position(app, 0)).Trim(now)
+	if b.Dropped != 3 {
+		t.Errorf("dropped %d in all, want 3", b.Dropped)
+	}
+}
+
 // A remediation is kept for a day, and its name must not be given again while it is there.
 func TestTheRetentionExceedsThatOfRemediations(t *testing.T) {
 	t.Parallel()

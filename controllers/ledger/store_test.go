@@ -57,7 +57,8 @@ func whole() Book {
 	u.Restart, u.Action, u.Word, u.Message = true, "RestartContainer", "Restart", "Restart container app."
 	p := position(db, time.Minute)
 	p.Restarted, p.Rung, p.Tries, p.Await, p.Seen, p.DisruptedAt = true, 3, 2, true, "0123456789abcdef", now.Add(-time.Second)
-	return Book{Units: []Unit{u}, Positions: []Position{{Target: app, Policy: "p", ContainerID: "id", Attempts: 1}, p}}
+	p.StoppedAt = now.Add(-time.Hour)
+	return Book{Units: []Unit{u}, Positions: []Position{{Target: app, Policy: "p", ContainerID: "id", Attempts: 1}, p}, Dropped: 7}
 }
 
 func TestABookIsReadAsItWasWritten(t *testing.T) {

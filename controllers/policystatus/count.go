@@ -162,6 +162,9 @@ func actOf(r *v1alpha1.ZombieRemediation) v1alpha1.LastAct {
 	case r.Status.StartTime != nil:
 		act.Time = *r.Status.StartTime
 	}
+	if act.Time.Before(&r.CreationTimestamp) { // by the clock of its node
+		act.Time = r.CreationTimestamp
+	}
 	return act
 }
 

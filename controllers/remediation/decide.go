@@ -129,8 +129,13 @@ func begunAt(r *v1alpha1.ZombieRemediation, now time.Time) time.Time {
 	return begun
 }
 
+// completedAt is when a remediation ended. The time is its node's; that it was before it was made cannot be.
 func completedAt(r *v1alpha1.ZombieRemediation) time.Time {
-	return timeOr(r.Status.CompletionTime, r, v1alpha1.ConditionCompleted)
+	ended := timeOr(r.Status.CompletionTime, r, v1alpha1.ConditionCompleted)
+	if ended.Before(r.CreationTimestamp.Time) {
+		return r.CreationTimestamp.Time
+	}
+	return ended
 }
 
 // timeOr is a time of the status or, where it was not written, when a condition came about.

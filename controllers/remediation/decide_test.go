@@ -80,7 +80,16 @@ func ended(ago time.Duration) change {
 		condition(v1alpha1.ConditionCompleted, metav1.ConditionTrue, 0)(r)
 		r.Status.Outcome = v1alpha1.OutcomeCured
 		r.Status.CompletionTime = new(metav1.NewTime(now.Add(-ago)))
+		if r.CreationTimestamp.Time.After(now.Add(-ago)) {
+			r.CreationTimestamp = *r.Status.CompletionTime
+		}
 	}
+}
+
+// endedByAWrongClock ended now by the clock of the API server, and a day ago by that of its node.
+func endedByAWrongClock(r *v1alpha1.ZombieRemediation) {
+	ended(0)(r)
+	r.Status.CompletionTime = new(metav1.NewTime(now.Add(-25 * time.Hour)))
 }
 
 // endedSilently has only the time of the condition.
@@ -124,6 +133,7 @@ func TestDecide(t *testing.T) {
 		"a start in the future is a clock that is early":             {[]change{made(time.Minute), executing(-time.Hour)}, "4m0s"},
 		"a start in the future does not last for ever":               {[]change{made(5 * time.Minute), executing(-24 * time.Hour)}, "Interrupted"},
 		"one completed is kept for a day":                            {[]change{made(25 * time.Hour), ended(24*time.Hour - time.Second)}, "1s"},
+		"one completed by a clock a day behind is kept for a day":    {[]change{endedByAWrongClock}, "24h0m0s"},
 		"one completed a day ago is deleted":                         {[]change{made(25 * time.Hour), ended(24 * time.Hour)}, "deleted"},
 		"what is completed is final, however it came":                {[]change{made(25 * time.Hour), executing(time.Hour), cancelled, ended(time.Hour)}, "23h0m0s"},
 		"a completion that was not told is when Completed came":      {[]change{made(25 * time.Hour), endedSilently(23 * time.Hour)}, "1h0m0s"},

@@ -183,7 +183,8 @@ func TestAFullLedgerFitsIntoItsObject(t *testing.T) {
 	planned := decide(f, now.Add(123456789*time.Nanosecond)).act
 	var book ledger.Book
 	p := settled(planned.position, planned.unit, []v1alpha1.Outcome{v1alpha1.OutcomeReduced}, now.Add(123456789*time.Nanosecond))
-	p.PodUID, p.DisruptedAt, p.Restarted, p.Attempts = strings.Repeat("u", 64), p.EndedAt, true, 1000
+	// The UID is the API server's own: with another one the pod is not acted on.
+	p.PodUID, p.DisruptedAt, p.StoppedAt, p.Restarted, p.Attempts = webUID, p.EndedAt, p.EndedAt, true, 1000000
 	for range ledger.MaxTargets {
 		book.Positions = append(book.Positions, p)
 	}

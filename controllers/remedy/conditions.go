@@ -73,11 +73,11 @@ func alertingCondition(containers []ruled) metav1.Condition {
 
 // lastAct is the newest act on the pod, and when it will have to be told otherwise. A restart that cleared a container cured it when no
 // trigger fired for an hour.
-func lastAct(report *v1alpha1.ZombieReport, remediations []v1alpha1.ZombieRemediation, triggered []v1alpha1.TriggeredContainer, now time.Time) (*v1alpha1.LastAct, time.Duration) {
-	if len(remediations) == 0 {
+func lastAct(f facts, triggered []v1alpha1.TriggeredContainer, now time.Time) (*v1alpha1.LastAct, time.Duration) {
+	if len(f.remediations) == 0 {
 		return nil, 0
 	}
-	newest := slices.MaxFunc(remediations, func(a, b v1alpha1.ZombieRemediation) int {
+	newest := slices.MaxFunc(f.remediations, func(a, b v1alpha1.ZombieRemediation) int {
 		return cmp.Or(actTime(a).Compare(actTime(b)), cmp.Compare(a.Name, b.Name)) // the cache lists them in any order
 	})
 	last := &v1alpha1.LastAct{
@@ -87,11 +87,11 @@ func lastAct(report *v1alpha1.ZombieReport, remediations []v1alpha1.ZombieRemedi
 		Outcome:     newest.Status.Outcome,
 		Time:        metav1.NewTime(actTime(newest)),
 	}
-	if last.Outcome != v1alpha1.OutcomeCleared || len(triggered) > 0 {
+	if last.Outcome != v1alpha1.OutcomeCleared || len(triggered) > 0 || f.ungoverned(newest.Spec.ContainerName) {
 		return last, 0
 	}
 	quietSince := metav1.NewTime(now).Rfc3339Copy() // as the report will keep it, when a trigger has just stopped to hold
-	if c := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionTriggered); c != nil && c.Status == metav1.ConditionFalse {
+	if c := meta.FindStatusCondition(f.report.Status.Conditions, v1alpha1.ConditionTriggered); c != nil && c.Status == metav1.ConditionFalse {
 		quietSince = c.LastTransitionTime
 	}
 	left := cureTime - min(now.Sub(last.Time.Time), now.Sub(quietSince.Time))
@@ -102,9 +102,15 @@ func lastAct(report *v1alpha1.ZombieReport, remediations []v1alpha1.ZombieRemedi
 	return last, 0
 }
 
-// actTime is when an act ended or, while it is under way, was decided.
+// ungoverned is whether a container has zombies that no policy asks about: then that no trigger holds says nothing.
+func (f facts) ungoverned(container v1alpha1.ContainerName) bool {
+	_, governed := f.rulings[container]
+	return !governed && slices.ContainsFunc(observedContainers(f.report), func(c v1alpha1.ContainerObservation) bool { return c.Name == container })
+}
+
+// actTime is when an act ended or, while it is under way or ended by a wrong clock before it began, was decided.
 func actTime(r v1alpha1.ZombieRemediation) time.Time {
-	if r.Status.CompletionTime != nil {
+	if r.Status.CompletionTime != nil && !r.Status.CompletionTime.Before(&r.CreationTimestamp) {
 		return r.Status.CompletionTime.Time
 	}
 	return r.CreationTimestamp.Time

@@ -100,6 +100,26 @@ func TestTheTimeOfATriggerIsTheReports(t *testing.T) {
 	}
 }
 
+func TestAPolicyThatChangesBeginsItsOwnTime(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change change
+		again  time.Duration
+	}{
+		"when it was edited":                     {webGeneration(4), time.Minute},
+		"when another one governs":               {ruled1(func(r *govern.Ruling) { r.Reference.Name = "all" }), time.Minute},
+		"not when the judgement knows no policy": {report(func(r *v1alpha1.ZombieReport) { r.Status.Judgement.Policy = nil }), 0},
+		"not by the policy of another container": {report(func(r *v1alpha1.ZombieReport) {
+			r.Status.Judgement.Container, r.Status.Judgement.Policy.Name = "log", "another"
+		}), 0},
+	} {
+		v := decide(leaking(tc.change), now)
+		if holds := v.judgement.Next.Reason == ReasonHolding; holds != (tc.again > 0) || v.checkAgainAfter != tc.again {
+			t.Errorf("%s: next %+v, check again after %s", name, v.judgement.Next, v.checkAgainAfter)
+		}
+	}
+}
+
 func TestOneContainerOfAPodIsToldOf(t *testing.T) {
 	t.Parallel()
 	second1 := func(edit func(*govern.Ruling)) change {
@@ -118,6 +138,8 @@ func TestOneContainerOfAPodIsToldOf(t *testing.T) {
 		want   v1alpha1.ContainerName
 	}{
 		"that with most zombies of two that are to be acted on":   {second, "app"},
+		"that of before, of two that are alike":                   {changes(second, report(func(r *v1alpha1.ZombieReport) { r.Status.Judgement.Container = "log" })), "log"},
+		"that with most zombies when that of before has none":     {changes(second, report(func(r *v1alpha1.ZombieReport) { r.Status.Judgement.Container = "gone" })), "app"},
 		"that in which an act is under way":                       {changes(second, underway(unitOf("log"))), "log"},
 		"that which may be acted on before one that may not":      {changes(second, mode(v1alpha1.ModePaused)), "log"},
 		"that which may be acted on before one whose ladder ends": {changes(second, rung(3)), "log"},
@@ -183,19 +205,20 @@ func TestTheLastAct(t *testing.T) {
 		outcome v1alpha1.Outcome
 		again   time.Duration
 	}{
-		"is none without remediations":                       {changes(), "", "", 0},
-		"is the one that ended last":                         {remediations(ended("b", v1alpha1.OutcomeNoEffect, time.Hour), ended("a", v1alpha1.OutcomeFailed, time.Minute)), "a", v1alpha1.OutcomeFailed, 0},
-		"is the one under way":                               {remediations(ended("old", v1alpha1.OutcomeNoEffect, time.Hour), began), "new", "", recheck},
-		"is the same of two that ended at once":              {remediations(ended("a", v1alpha1.OutcomeNoEffect, time.Hour), ended("b", v1alpha1.OutcomeReduced, time.Hour)), "b", v1alpha1.OutcomeReduced, 0},
-		"is the same of two in the other order":              {remediations(ended("b", v1alpha1.OutcomeReduced, time.Hour), ended("a", v1alpha1.OutcomeNoEffect, time.Hour)), "b", v1alpha1.OutcomeReduced, 0},
-		"cleared while the trigger holds":                    {remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour)), "a", v1alpha1.OutcomeCleared, 0},
-		"cleared for less than an hour":                      {changes(calm(-59*time.Minute), remediations(ended("a", v1alpha1.OutcomeCleared, 59*time.Minute))), "a", v1alpha1.OutcomeCleared, time.Minute},
-		"cured after an hour without a trigger":              {changes(calm(-time.Hour), remediations(ended("a", v1alpha1.OutcomeCleared, time.Hour))), "a", v1alpha1.OutcomeCured, 0},
-		"cleared while a trigger held less than an hour ago": {changes(calm(-10*time.Minute), remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour))), "a", v1alpha1.OutcomeCleared, 50 * time.Minute},
-		"cleared when the trigger has just stopped to hold":  {changes(calm(0), report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions[2].Status = metav1.ConditionTrue }), remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour))), "a", v1alpha1.OutcomeCleared, time.Hour},
-		"cleared in a report that is new":                    {changes(calm(0), report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions = nil }), remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour))), "a", v1alpha1.OutcomeCleared, time.Hour},
-		"reduced stays so however long ago":                  {changes(calm(-2*time.Hour), remediations(ended("a", v1alpha1.OutcomeReduced, 3*time.Hour))), "a", v1alpha1.OutcomeReduced, 0},
-		"is kept when no policy governs any more":            {changes(func(f *facts) { f.rulings = nil }, remediations(ended("a", v1alpha1.OutcomeFailed, time.Hour))), "a", v1alpha1.OutcomeFailed, 0},
+		"is none without remediations":                                          {changes(), "", "", 0},
+		"is the one that ended last":                                            {remediations(ended("b", v1alpha1.OutcomeNoEffect, time.Hour), ended("a", v1alpha1.OutcomeFailed, time.Minute)), "a", v1alpha1.OutcomeFailed, 0},
+		"is the one under way":                                                  {remediations(ended("old", v1alpha1.OutcomeNoEffect, time.Hour), began), "new", "", recheck},
+		"is the same of two that ended at once":                                 {remediations(ended("a", v1alpha1.OutcomeNoEffect, time.Hour), ended("b", v1alpha1.OutcomeReduced, time.Hour)), "b", v1alpha1.OutcomeReduced, 0},
+		"is the same of two in the other order":                                 {remediations(ended("b", v1alpha1.OutcomeReduced, time.Hour), ended("a", v1alpha1.OutcomeNoEffect, time.Hour)), "b", v1alpha1.OutcomeReduced, 0},
+		"cleared while the trigger holds":                                       {remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour)), "a", v1alpha1.OutcomeCleared, 0},
+		"cleared for less than an hour":                                         {changes(calm(-59*time.Minute), remediations(ended("a", v1alpha1.OutcomeCleared, 59*time.Minute))), "a", v1alpha1.OutcomeCleared, time.Minute},
+		"cured after an hour without a trigger":                                 {changes(calm(-time.Hour), remediations(ended("a", v1alpha1.OutcomeCleared, time.Hour))), "a", v1alpha1.OutcomeCured, 0},
+		"cleared while a trigger held less than an hour ago":                    {changes(calm(-10*time.Minute), remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour))), "a", v1alpha1.OutcomeCleared, 50 * time.Minute},
+		"cleared when the trigger has just stopped to hold":                     {changes(calm(0), report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions[2].Status = metav1.ConditionTrue }), remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour))), "a", v1alpha1.OutcomeCleared, time.Hour},
+		"cleared in a report that is new":                                       {changes(calm(0), report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions = nil }), remediations(ended("a", v1alpha1.OutcomeCleared, 2*time.Hour))), "a", v1alpha1.OutcomeCleared, time.Hour},
+		"cleared of a container that leaks and that no policy governs any more": {changes(calm(-2*time.Hour), func(f *facts) { f.rulings = nil }, remediations(ended("a", v1alpha1.OutcomeCleared, 3*time.Hour))), "a", v1alpha1.OutcomeCleared, 0},
+		"reduced stays so however long ago":                                     {changes(calm(-2*time.Hour), remediations(ended("a", v1alpha1.OutcomeReduced, 3*time.Hour))), "a", v1alpha1.OutcomeReduced, 0},
+		"is kept when no policy governs any more":                               {changes(func(f *facts) { f.rulings = nil }, remediations(ended("a", v1alpha1.OutcomeFailed, time.Hour))), "a", v1alpha1.OutcomeFailed, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apischema "k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -52,9 +53,9 @@ func TestACrashAnywhere(t *testing.T) {
 		made     int
 		reserved bool
 	}{
-		"before the ledger knows of it, nothing was done":          {"create ledger", 0, false},
-		"before its remediation is made, it is settled after 60 s": {"create remediation", 0, true},
-		"before the report tells of it, it goes on":                {"apply status report", 1, true},
+		"before the ledger knows of it, nothing was done":             {"create ledger", 0, false},
+		"before its remediation is made, it is settled after a while": {"create remediation", 0, true},
+		"before the report tells of it, it goes on":                   {"apply status report", 1, true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -97,9 +98,15 @@ func TestACrashAnywhere(t *testing.T) {
 	}
 }
 
+// lease is for how long the first unit may still be under way unseen.
+func (w *world) lease() time.Duration {
+	w.t.Helper()
+	return w.book().Units[0].EndsBy.Sub(w.clock.Now())
+}
+
 func (w *world) goesOnAfterTheLease() {
 	w.t.Helper()
-	w.pass(createLease - time.Second)
+	w.pass(w.lease() - time.Second)
 	if again := w.reconcile(); again != time.Second {
 		w.t.Errorf("asked for again after %s, want %s", again, time.Second)
 	}
@@ -125,6 +132,37 @@ func (w *world) goesOnAfterTheLease() {
 	}
 }
 
+// What the API server refuses was not made: it holds up nobody, and is no try.
+func TestARefusedRemediationIsGivenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, ladder(restart))
+	w.reconcile()
+	w.pass(time.Minute)
+	forbidden := apierrors.NewForbidden(apischema.GroupResource{Resource: "zombieremediations"}, "web", errors.New("no right"))
+	w.refuse = func(verb string, obj client.Object) error {
+		if verb+" "+kindOf(obj) == "create remediation" {
+			return forbidden
+		}
+		return nil
+	}
+	if _, err := w.r.Reconcile(t.Context(), webRequest); !apierrors.IsForbidden(err) {
+		t.Fatalf("Reconcile() = %v, want the refusal", err)
+	}
+	if b := w.book(); len(b.Units) != 0 || b.Position(web).Tries != 0 || !b.Position(web).DisruptedAt.IsZero() {
+		t.Errorf("book %+v", b)
+	}
+	w.refuse = nil
+	w.reconcile()
+	if next := w.next(); next.Reason != ReasonSettling || len(w.remediations()) != 0 {
+		t.Errorf("next %+v with %d remediations, want a while of rest", next, len(w.remediations()))
+	}
+	w.pass(settleTime)
+	w.reconcile()
+	if r := w.one(); r.Spec.Attempt != 2 {
+		t.Errorf("attempt %d, want 2", r.Spec.Attempt)
+	}
+}
+
 func TestACrashBetweenTwoSignals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, ladder(signal(v1alpha1.SignalTerminate)), parents(parent(7, 10), parent(8, 10)))
@@ -142,7 +180,7 @@ func TestACrashBetweenTwoSignals(t *testing.T) {
 	if len(w.book().Units) != 1 {
 		t.Error("settled before it is sure that the other one was never made")
 	}
-	w.pass(createLease)
+	w.pass(w.lease())
 	w.reconcile()
 	if b := w.book(); len(b.Units) != 0 || b.Position(web).Tries != 1 || b.Position(web).Rung != 0 {
 		t.Errorf("book %+v", b)
@@ -222,12 +260,29 @@ func TestALostLedgerGivesNoNameTwice(t *testing.T) {
 	w := newWorld(t)
 	w.judged()
 	w.ends(v1alpha1.OutcomeStale)
-	cm := &corev1.ConfigMap{}
-	cm.Namespace, cm.Name = ourSpace, ledger.Name
-	w.must(w.api.Delete(t.Context(), cm))
+	w.must(w.api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ourSpace, Name: ledger.Name}}))
 	w.reconcile()
 	if r := w.one(); r.Spec.Attempt != 2 {
 		t.Errorf("attempt %d, want 2", r.Spec.Attempt)
+	}
+}
+
+func TestALostLedgerStartsNoSecondAct(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, ladder(restart))
+	w.judged()
+	w.condition(w.one(), v1alpha1.ConditionExecuting)
+	w.must(w.api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ourSpace, Name: ledger.Name}}))
+	if again := w.reconcile(); again != recheck {
+		t.Errorf("asked for again after %s, want %s", again, recheck)
+	}
+	if r := w.one(); r.Spec.Attempt != 1 || w.next().Reason != ReasonInFlight {
+		t.Errorf("attempt %d, next %+v", r.Spec.Attempt, w.next())
+	}
+	w.ends(v1alpha1.OutcomeNoEffect)
+	w.reconcile()
+	if r := w.one(); r.Spec.Attempt != 2 {
+		t.Errorf("attempt %d once it has ended, want 2", r.Spec.Attempt)
 	}
 }
 
@@ -272,7 +327,7 @@ func TestWhatIsUnderWayIsCalledOffWhenItIsNotWanted(t *testing.T) {
 			}
 			w.told = nil
 			w.reconcile()
-			w.mustReconcile(sweep)
+			w.mustReconcile(sweep(webUID))
 			var r v1alpha1.ZombieRemediation
 			w.read(client.ObjectKey{Namespace: "shop", Name: acted}, &r)
 			cancelled := hasCondition(&r, v1alpha1.ConditionCancelled) && completed(&r) && r.Status.Outcome == v1alpha1.OutcomeCancelled &&
@@ -287,6 +342,45 @@ func TestWhatIsUnderWayIsCalledOffWhenItIsNotWanted(t *testing.T) {
 				t.Errorf("units %+v", w.book().Units)
 			}
 		})
+	}
+}
+
+func TestOnlyTheRestOfAnActIsCalledOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, parents(parent(7, 10), parent(8, 10)))
+	w.judged()
+	first := w.remediations()[0]
+	first.Status.Outcome, first.Status.CompletionTime = v1alpha1.OutcomeNoEffect, new(metav1.NewTime(w.clock.Now()))
+	w.condition(&first, v1alpha1.ConditionCompleted)
+	w.forget()
+	w.reconcile()
+	got := map[v1alpha1.Outcome]int{}
+	for _, r := range w.remediations() {
+		got[r.Status.Outcome]++
+	}
+	if got[v1alpha1.OutcomeNoEffect] != 1 || got[v1alpha1.OutcomeCancelled] != 1 {
+		t.Errorf("outcomes %v, want that of the one that ended and one called off", got)
+	}
+}
+
+func TestAnActThatEndsAfterItsLeakIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.judged()
+	w.condition(w.one(), v1alpha1.ConditionExecuting)
+	w.reports(func(o *v1alpha1.Observed) { o.Containers[0].Ages = o.Containers[0].Ages[:1] })
+	w.reconcile()
+	if next := w.next(); next.Reason != ReasonActing {
+		t.Fatalf("next %+v", next)
+	}
+	w.ends(v1alpha1.OutcomeCured)
+	w.told = nil
+	w.reconcile()
+	if len(w.book().Units) != 0 || w.next().Reason != ReasonNotTriggered {
+		t.Errorf("units %+v, next %+v", w.book().Units, w.next())
+	}
+	if diff := cmp.Diff([]string{EventActDone, ReasonAlertOver}, reasonsOf(w.onPod())); diff != "" {
+		t.Errorf("Events (-want +got):\n%s", diff)
 	}
 }
 
@@ -337,11 +431,11 @@ func TestTheSweepSettlesWhatHasNoReport(t *testing.T) {
 	r := w.one()
 	w.must(w.api.Delete(t.Context(), w.report()))
 	w.told = nil
-	if again := w.mustReconcile(sweep); again != recheck {
+	if again := w.mustReconcile(sweep(webUID)); again != recheck {
 		t.Errorf("asked for again after %s, want %s", again, recheck)
 	}
 	w.ends(v1alpha1.OutcomeFailed)
-	if again := w.mustReconcile(sweep); again != 0 {
+	if again := w.mustReconcile(sweep(webUID)); again != 0 {
 		t.Errorf("asked for again after %s", again)
 	}
 	if len(w.book().Units) != 0 {
@@ -350,10 +444,10 @@ func TestTheSweepSettlesWhatHasNoReport(t *testing.T) {
 	if diff := cmp.Diff([]string{"Warning ActDone Failed: 20 zombies before, 20 after. (" + r.Name + ")"}, w.onPod()); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
 	}
-	w.quietly("another sweep", func() { w.mustReconcile(sweep) })
+	w.quietly("another sweep", func() { w.mustReconcile(sweep(webUID)) })
 }
 
-func TestARemediationThatSomebodyDeletedFreesItsUnit(t *testing.T) {
+func TestARemediationThatSomebodyDeletedFreesItsUnitOnlyWhenItsActHasEndedForSure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, ladder(restart))
 	w.judged()
@@ -362,7 +456,7 @@ func TestARemediationThatSomebodyDeletedFreesItsUnit(t *testing.T) {
 	if w.book().Disruptive() == nil {
 		t.Error("free before its time")
 	}
-	w.pass(createLease)
+	w.pass(w.lease())
 	w.reconcile()
 	if b := w.book(); b.Disruptive() != nil || !b.DisruptedAt(webUID).Equal(w.clock.Now()) {
 		t.Errorf("book %+v", b)

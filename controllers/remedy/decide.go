@@ -71,7 +71,7 @@ func decide(f facts, now time.Time) verdict {
 	}
 	v.stopped = stopped(f.report, v.judgement.Triggered)
 	var again time.Duration
-	v.judgement.LastAct, again = lastAct(f.report, f.remediations, v.judgement.Triggered, now)
+	v.judgement.LastAct, again = lastAct(f, v.judgement.Triggered, now)
 	v.checkAgainAfter = sooner(v.checkAgainAfter, again)
 	if v.focus == nil && v.judgement.LastAct == nil {
 		v.judgement = nil

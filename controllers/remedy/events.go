@@ -2,6 +2,7 @@ package remedy
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,9 +14,11 @@ import (
 // occurrence is what an Event tells.
 type occurrence struct {
 	// kind is Normal or Warning.
-	kind           string
-	reason, action string
-	note           string
+	kind   string
+	reason string
+	// action tells it from others of its reason: those alike in all but the note are taken for one, told again.
+	action string
+	note   string
 }
 
 // occurrences are what changed between the stored judgement of a report and the new one. What did not change was told before.
@@ -67,15 +70,11 @@ func (r ruled) leakFound() occurrence {
 func (s step) occurrence() []occurrence {
 	switch {
 	case s.reason == ReasonActing:
-		return []occurrence{{corev1.EventTypeNormal, EventActPlanned, string(s.action), s.message}}
+		return []occurrence{{corev1.EventTypeNormal, EventActPlanned, fmt.Sprintf("%s/%d", s.word, s.attempt), s.message}}
 	case s.reason == ReasonDryRun:
-		return []occurrence{{corev1.EventTypeNormal, EventActNotDone, string(s.action), "Mode DryRun, so this is not done: " + s.message}}
+		return []occurrence{{corev1.EventTypeNormal, EventActNotDone, s.doing(), "Mode DryRun, so this is not done: " + s.message}}
 	case s.refused, s.reason == ReasonLadderExhausted:
-		action := string(s.action)
-		if action == "" {
-			action = "Judge"
-		}
-		return []occurrence{{corev1.EventTypeWarning, EventActRefused, action, s.reason + ": " + s.message}}
+		return []occurrence{{corev1.EventTypeWarning, EventActRefused, s.reason, s.reason + ": " + s.message}}
 	}
 	return nil
 }
@@ -98,7 +97,7 @@ func alertOccurrence(before *v1alpha1.ZombieReport, conditions []metav1.Conditio
 
 // ending tells how an act ended, with its proof.
 func ending(r *v1alpha1.ZombieRemediation) occurrence {
-	o := occurrence{kind: corev1.EventTypeNormal, reason: EventActDone, action: string(r.Spec.Action)}
+	o := occurrence{kind: corev1.EventTypeNormal, reason: EventActDone, action: fmt.Sprintf("%s/%s", r.Spec.Action, r.Name[strings.LastIndexByte(r.Name, '-')+1:])}
 	switch outcome := r.Status.Outcome; {
 	case helped(outcome):
 	case outcome == v1alpha1.OutcomeRefused:

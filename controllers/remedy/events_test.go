@@ -15,7 +15,7 @@ const (
 	leakFound   = "Warning LeakFound Judge " + appTriggers + " Most are held by worker: Process 7 (worker) does not wait for its children."
 	alertRaised = "Warning AlertRaised Alert " + appTriggers
 	alertOver   = "Normal AlertOver Alert No policy alerts of a leak in this pod."
-	chldPlanned = "Normal ActPlanned SignalParent " + chldPlan
+	chldPlanned = "Normal ActPlanned SIGCHLD/1 " + chldPlan
 )
 
 func TestEventsTellWhatChanged(t *testing.T) {
@@ -29,8 +29,8 @@ func TestEventsTellWhatChanged(t *testing.T) {
 	wasAlerting := report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions[3].Status = metav1.ConditionTrue })
 	acting := changes(wasAlerting, before(ReasonActing, v1alpha1.ActionSignalParent, chldPlan))
 	optedOut := func(f *facts) { f.namespaceOptsOut = true }
-	const refusedOptedOut = "Warning ActRefused SignalParent OptedOut: Namespace shop carries the annotation zombie-operator.io/opt-out."
-	planned := changes(rung(1), underway(ledger.Unit{Target: web, Action: "SignalParent", Word: "SIGCHLD", Message: chldPlan}))
+	const refusedOptedOut = "Warning ActRefused OptedOut OptedOut: Namespace shop carries the annotation zombie-operator.io/opt-out."
+	planned := changes(rung(1), underway(ledger.Unit{Target: web, Action: "SignalParent", Word: "SIGCHLD", Message: chldPlan, Attempt: 1}))
 	tests := map[string]struct {
 		change change
 		want   []string
@@ -48,7 +48,7 @@ func TestEventsTellWhatChanged(t *testing.T) {
 		"nothing while an act goes on":                       {changes(acting, planned), nil},
 		"an act that was made, but not told, before a crash": {changes(wasAlerting, planned), []string{leakFound, chldPlanned}},
 		"the second of two acts that are alike":              {acting, []string{chldPlanned}},
-		"the second of two acts, made but not told":          {changes(acting, rung(1), underway(ledger.Unit{Target: web, Action: "SignalParent", Word: "SIGTERM", Message: "Send SIGTERM."})), []string{"Normal ActPlanned SignalParent Send SIGTERM."}},
+		"the second of two acts, made but not told":          {changes(acting, rung(1), underway(ledger.Unit{Target: web, Action: "SignalParent", Word: "SIGTERM", Message: "Send SIGTERM.", Attempt: 2})), []string{"Normal ActPlanned SIGTERM/2 Send SIGTERM."}},
 		"a refusal":                 {changes(acting, optedOut), []string{refusedOptedOut}},
 		"no refusal twice":          {changes(wasAlerting, optedOut, before(ReasonOptedOut, v1alpha1.ActionSignalParent, "")), nil},
 		"a refusal of another rung": {changes(wasAlerting, optedOut, before(ReasonOptedOut, v1alpha1.ActionRestartContainer, "")), []string{refusedOptedOut}},
@@ -98,7 +98,7 @@ func TestTheEndOfAnActIsToldWithItsProof(t *testing.T) {
 	} {
 		r := ended("web-0-1", outcome, 0)
 		r.Status.Message = "20 zombies before, 0 after."
-		want += " RestartContainer " + string(outcome) + ": 20 zombies before, 0 after. (web-0-1)"
+		want += " RestartContainer/1 " + string(outcome) + ": 20 zombies before, 0 after. (web-0-1)"
 		if got := ending(&r).line(); got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}

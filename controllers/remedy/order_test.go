@@ -47,13 +47,13 @@ var stops = []struct {
 	{"notTerminating", pod(func(p *corev1.Pod) { p.DeletionTimestamp = new(at(0)) }), ReasonTerminating},
 	{"runs", pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodUnknown }), ReasonNotRunning},
 	{"isRestartedAlways", pod(func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyNever }), ReasonRestartPolicy},
+	{"reportIsNewer", nil, ReasonSettling},
 	{"rungIsLeft", ruled1(func(r *govern.Ruling) {
 		r.Spec.Ladder = []v1alpha1.Rung{signal(v1alpha1.SignalTerminate), alert, restart, alert}
 	}), ""},
 	{"isEnforced", mode(v1alpha1.ModeDryRun), ReasonDryRun},
-	{"reportIsNewer", nil, ReasonSettling},
-	{"noOtherAct", func(f *facts) { f.book.Units = append(f.book.Units, otherUnit(true)) }, ReasonInFlight},
 	{"cooledDown", nil, ReasonCooldown},
+	{"noOtherAct", func(f *facts) { f.book.Units = append(f.book.Units, otherUnit(true)) }, ReasonInFlight},
 }
 
 func TestTheOrderOfTheRulesIsTheDocumentedOne(t *testing.T) {
@@ -181,7 +181,7 @@ func TestDryRunTellsWhatEnforceWouldDo(t *testing.T) {
 				t.Errorf("doing = %s, and in DryRun %s (%s %s)", e.Doing, d.Doing, d.Reason, d.Mode)
 			}
 			told := about(occurrences(leaking().report, dry), EventActNotDone)
-			if want := []string{"Normal ActNotDone " + string(d.Action) + " Mode DryRun, so this is not done: " + d.Message}; !cmp.Equal(want, told) {
+			if want := []string{"Normal ActNotDone " + d.Doing + " Mode DryRun, so this is not done: " + d.Message}; !cmp.Equal(want, told) {
 				t.Errorf("Events %q, want %q", told, want)
 			}
 		})

@@ -15,6 +15,7 @@ func (s situation) plan(now time.Time) *act {
 		p.Tries = 0
 	}
 	p.Attempts++
+	p.StoppedAt = time.Time{} // the leak is on
 	a := &act{unit: ledger.Unit{
 		Target:      s.target(),
 		Namespace:   s.report.Namespace,
@@ -25,7 +26,9 @@ func (s situation) plan(now time.Time) *act {
 		Action:      string(s.choice.action()),
 		Word:        s.choice.word(),
 		Message:     cut(s.choice.sentence(s.container), maxMessage),
+		Attempt:     p.Attempts,
 		ReservedAt:  now.UTC(),
+		EndsBy:      now.UTC().Add(s.choice.longest()),
 	}}
 	a.position = p
 	if s.choice.restart != nil {
@@ -44,6 +47,21 @@ func (s situation) plan(now time.Time) *act {
 		a.unit.Remediations = append(a.unit.Remediations, v1alpha1.RemediationName(spec))
 	}
 	return a
+}
+
+// How long an act may take: an agent begins none that is older than 3 min, proves a signal within 30 s of at most 60 s of
+// sending, and a restart within 30 s of its grace and 5 min for the new container. Each has some minutes to spare.
+const (
+	longestSignal  = 10 * time.Minute
+	longestRestart = 12 * time.Minute // and the grace
+)
+
+// longest is after what time an act has ended for sure, if it was begun at all.
+func (ch choice) longest() time.Duration {
+	if ch.restart == nil {
+		return longestSignal
+	}
+	return longestRestart + time.Duration(ch.restart.GracePeriodSeconds)*time.Second
 }
 
 // spec is what all remediations of an act have in common. The node is the Pod's, not the report's.

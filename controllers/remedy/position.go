@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/controllers/govern"
 	"github.com/zombie-operator/zombie-operator/controllers/ledger"
@@ -32,14 +34,9 @@ func (s situation) currentPosition() ledger.Position {
 	return p
 }
 
-// wasQuiet is whether the container had stopped leaking for an hour before it began again. A leak that no act ended goes on
-// after the last act.
+// wasQuiet is whether the container was seen to stop leaking, and did not begin again for an hour.
 func (s situation) wasQuiet(p ledger.Position) bool {
-	last := p.EndedAt
-	if p.StoppedAt.After(last) {
-		last = p.StoppedAt
-	}
-	return !last.IsZero() && !s.since.IsZero() && s.since.Sub(last) >= quietTime
+	return !p.StoppedAt.IsZero() && !s.since.IsZero() && s.since.Sub(p.StoppedAt) >= quietTime
 }
 
 // highestAttempt keeps a ledger that was lost from giving an attempt's number, and so a name, twice.
@@ -53,9 +50,13 @@ func (s situation) highestAttempt() int32 {
 	return highest
 }
 
-// policyMark names a policy as it was read.
+// policyMark names a policy as it was read. Its UID tells it from one that was made anew under its name.
 func policyMark(r govern.Ruling) string {
-	return fmt.Sprintf("%s/%s@%d", r.Reference.Kind, r.Reference.Name, r.Reference.Generation)
+	mark := fmt.Sprintf("%s/%s@%d", r.Reference.Kind, r.Reference.Name, r.Reference.Generation)
+	if policy, ok := r.Object.(metav1.Object); ok && policy.GetUID() != "" {
+		mark += " " + string(policy.GetUID())
+	}
+	return mark
 }
 
 // observationMark marks what the agent reported of a container. It is short, as the ledger keeps it.
@@ -79,9 +80,13 @@ func settled(p ledger.Position, u ledger.Unit, outcomes []v1alpha1.Outcome, now 
 	if u.Disruptive && slices.ContainsFunc(outcomes, wasDone) {
 		p.DisruptedAt = now
 	}
-	p.Restarted = u.Restart && slices.ContainsFunc(outcomes, mayHaveRestarted)
+	p.Restarted = u.Disruptive && slices.ContainsFunc(outcomes, wasDone)
 	p.Await = true
+	if slices.ContainsFunc(outcomes, helped) {
+		p.StoppedAt = now
+	}
 	switch {
+	case !u.Disruptive && onlyCured(outcomes): // as often as it is needed: it disturbs nobody
 	case slices.ContainsFunc(outcomes, helped), slices.Contains(outcomes, v1alpha1.OutcomeInterrupted):
 		p.Tries++
 	case slices.ContainsFunc(outcomes, failed):
@@ -96,9 +101,8 @@ func settled(p ledger.Position, u ledger.Unit, outcomes []v1alpha1.Outcome, now 
 	return p
 }
 
-// mayHaveRestarted is whether a new container is, or may be, the work of a restart with such an outcome.
-func mayHaveRestarted(o v1alpha1.Outcome) bool {
-	return o == v1alpha1.OutcomeCleared || o == v1alpha1.OutcomeInterrupted || o == v1alpha1.OutcomeFailed // which may end late
+func onlyCured(outcomes []v1alpha1.Outcome) bool {
+	return !slices.ContainsFunc(outcomes, func(o v1alpha1.Outcome) bool { return o != v1alpha1.OutcomeCured })
 }
 
 func helped(o v1alpha1.Outcome) bool {

@@ -1,10 +1,12 @@
 package remedy
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/controllers/govern"
@@ -36,15 +38,27 @@ func TestWhereAContainerStandsOnItsLadder(t *testing.T) {
 	}{
 		"at the bottom when it was never acted on": {changes(), 0, 0},
 		"where it stood": {stands(asItWas), 2, 5},
-		"at the bottom when the policy was edited":                 {changes(stands(asItWas), webGeneration(4)), 0, 5},
-		"at the bottom when another policy governs":                {changes(stands(asItWas), ruled1(func(r *govern.Ruling) { r.Reference.Name = "all" })), 0, 5},
-		"at the bottom when a policy of the other kind governs":    {changes(stands(asItWas), ruled1(func(r *govern.Ruling) { r.Reference.Kind = govern.KindClusterWide })), 0, 5},
-		"at the bottom when another hand replaced the container":   {stands(func(p *ledger.Position) { p.ContainerID = "before" }), 0, 5},
-		"where it stood when this operator restarted it":           {stands(func(p *ledger.Position) { p.ContainerID, p.Restarted = "before", true }), 2, 5},
-		"where it stood when a restart has yet to show":            {stands(func(p *ledger.Position) { p.Restarted = true }), 2, 5},
-		"at the bottom when it leaks again after an hour":          {changes(stands(func(p *ledger.Position) { p.EndedAt = now.Add(-70 * time.Minute) }), heldSince(-10*time.Minute)), 0, 5},
-		"where it stood when it leaks again within an hour":        {changes(stands(func(p *ledger.Position) { p.EndedAt = now.Add(-70*time.Minute + time.Second) }), heldSince(-10*time.Minute)), 2, 5},
-		"where it stood when it has leaked on for hours":           {changes(stands(func(p *ledger.Position) { p.EndedAt = now.Add(-9 * time.Hour) }), heldSince(-10*time.Hour)), 2, 5},
+		"at the bottom when the policy was edited":               {changes(stands(asItWas), webGeneration(4)), 0, 5},
+		"at the bottom when another policy governs":              {changes(stands(asItWas), ruled1(func(r *govern.Ruling) { r.Reference.Name = "all" })), 0, 5},
+		"at the bottom when a policy of the other kind governs":  {changes(stands(asItWas), ruled1(func(r *govern.Ruling) { r.Reference.Kind = govern.KindClusterWide })), 0, 5},
+		"at the bottom when another hand replaced the container": {stands(func(p *ledger.Position) { p.ContainerID = "before" }), 0, 5},
+		"where it stood when this operator restarted it":         {stands(func(p *ledger.Position) { p.ContainerID, p.Restarted = "before", true }), 2, 5},
+		"where it stood when a restart has yet to show":          {stands(func(p *ledger.Position) { p.Restarted = true }), 2, 5},
+		"at the bottom when it leaks again after an hour":        {changes(stands(func(p *ledger.Position) { p.StoppedAt = now.Add(-70 * time.Minute) }), heldSince(-10*time.Minute)), 0, 5},
+		"where it stood when it leaks again within an hour":      {changes(stands(func(p *ledger.Position) { p.StoppedAt = now.Add(-70*time.Minute + time.Second) }), heldSince(-10*time.Minute)), 2, 5},
+		"where it stood when it has leaked on for hours":         {changes(stands(func(p *ledger.Position) { p.EndedAt = now.Add(-9 * time.Hour) }), heldSince(-10*time.Hour)), 2, 5},
+		"where it stood when it stopped for less than an hour": {changes(stands(func(p *ledger.Position) {
+			p.EndedAt, p.StoppedAt = now.Add(-9*time.Hour), now.Add(-70*time.Minute+time.Second)
+		}), heldSince(-10*time.Minute)), 2, 5},
+		"at the bottom when it stopped for an hour": {changes(stands(func(p *ledger.Position) {
+			p.EndedAt, p.StoppedAt = now.Add(-9*time.Hour), now.Add(-70*time.Minute)
+		}), heldSince(-10*time.Minute)), 0, 5},
+		"where it stood when it was not seen to stop, as its report was lost": {changes(stands(func(p *ledger.Position) {
+			p.EndedAt = now.Add(-9 * time.Hour)
+		}), heldSince(-10*time.Minute)), 2, 5},
+		"at the bottom when the policy was made anew under its name": {changes(stands(asItWas), ruled1(func(r *govern.Ruling) {
+			r.Object = &v1alpha1.ZombiePolicy{ObjectMeta: metav1.ObjectMeta{Name: "web", UID: "another"}}
+		})), 0, 5},
 		"where it stood when the first act has not ended":          {stands(func(p *ledger.Position) { p.EndedAt = time.Time{} }), 2, 5},
 		"at the bottom when only another container was acted on":   {stands(func(p *ledger.Position) { p.Container = "log" }), 0, 0},
 		"at the bottom when only another pod was acted on":         {stands(func(p *ledger.Position) { p.PodUID = "other" }), 0, 0},
@@ -139,20 +153,28 @@ func TestWhatFollowsFromOutcomes(t *testing.T) {
 			before := ledger.Position{Target: web, Policy: webMark, ContainerID: appID, Rung: 1, Tries: tc.tries, Attempts: 4, Seen: "seen"}
 			want := before
 			want.Rung, want.Tries, want.Await, want.EndedAt = tc.wantRung, tc.wantTries, tc.wantAwait, now
+			want.Restarted = tc.disrupted
+			if slices.ContainsFunc(tc.outcomes, helped) {
+				want.StoppedAt = now
+			}
 			if tc.disrupted {
 				want.DisruptedAt = now
 			}
 			if diff := cmp.Diff(want, settled(before, ledger.Unit{Disruptive: true}, tc.outcomes, now)); diff != "" {
 				t.Errorf("position (-want +got):\n%s", diff)
 			}
-			if got := settled(before, ledger.Unit{}, tc.outcomes, now); !got.DisruptedAt.IsZero() {
+			got := settled(before, ledger.Unit{}, tc.outcomes, now)
+			if !got.DisruptedAt.IsZero() {
 				t.Error("a harmless act counts as a disruption")
+			}
+			if cured := onlyCured(tc.outcomes); cured && (got.Rung != 1 || got.Tries != tc.tries) {
+				t.Errorf("a harmless act that cured leads to rung %d after %d tries", got.Rung, got.Tries)
 			}
 		})
 	}
 }
 
-func TestOnlyARestartThatMayHaveHappenedExplainsANewContainer(t *testing.T) {
+func TestOnlyADisruptiveActThatMayHaveHappenedExplainsANewContainer(t *testing.T) {
 	t.Parallel()
 	for outcome, want := range map[v1alpha1.Outcome]bool{
 		v1alpha1.OutcomeCleared: true, v1alpha1.OutcomeInterrupted: true, // the agent may have been killed in the middle of it
@@ -160,12 +182,20 @@ func TestOnlyARestartThatMayHaveHappenedExplainsANewContainer(t *testing.T) {
 		v1alpha1.OutcomeStale:  false, v1alpha1.OutcomeRefused: false, v1alpha1.OutcomeExpired: false, v1alpha1.OutcomeCancelled: false,
 	} {
 		before := ledger.Position{Restarted: true}
-		if got := settled(before, ledger.Unit{Restart: true}, []v1alpha1.Outcome{outcome}, now).Restarted; got != want {
-			t.Errorf("%s of a restart: %t, want %t", outcome, got, want)
+		if got := settled(before, ledger.Unit{Disruptive: true}, []v1alpha1.Outcome{outcome}, now).Restarted; got != want {
+			t.Errorf("%s of a disruptive act: %t, want %t", outcome, got, want)
 		}
 		if settled(before, ledger.Unit{}, []v1alpha1.Outcome{outcome}, now).Restarted {
-			t.Errorf("%s of a signal explains a new container", outcome)
+			t.Errorf("%s of a harmless act explains a new container", outcome)
 		}
+	}
+}
+
+func TestAnActForgetsWhenTheLeakStopped(t *testing.T) {
+	t.Parallel()
+	v := decide(leaking(position(func(p *ledger.Position) { p.StoppedAt = now.Add(-time.Minute) })), now)
+	if v.act == nil || !v.act.position.StoppedAt.IsZero() {
+		t.Errorf("act %+v, want one from whose position the leak has not stopped", v.act)
 	}
 }
 

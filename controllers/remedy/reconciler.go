@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -41,8 +42,9 @@ func New(clock clock.PassiveClock, c client.Client, cached, live client.Reader, 
 	return &Reconciler{clock: clock, client: c, cached: cached, live: live, ledger: store, recorder: recorder, operatorNamespace: operatorNamespace}
 }
 
-// sweep is the request that belongs to no report: to settle whatever act has ended.
-var sweep = reconcile.Request{}
+// sweep is the request to settle what has ended of the acts on a pod, whether it has a report or not. No report is
+// without a namespace.
+func sweep(podUID string) reconcile.Request { return request("", podUID) }
 
 // conflictDelay is after what time a decision that was overtaken by another writer is taken anew.
 const conflictDelay = time.Second
@@ -58,8 +60,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	if req == sweep {
-		_, again, err := r.settledEdition(ctx, func(ledger.Unit) bool { return true })
+	if req.Namespace == "" {
+		_, again, err := r.settledEdition(ctx, func(u ledger.Unit) bool { return u.PodUID == req.Name })
 		return reconcile.Result{RequeueAfter: again}, err
 	}
 	var report v1alpha1.ZombieReport
@@ -132,13 +134,18 @@ func (r *Reconciler) noteStopped(ctx context.Context, edition ledger.Edition, st
 
 // start reserves an act in the ledger and then has it done.
 func (r *Reconciler) start(ctx context.Context, edition ledger.Edition, a *act, report *v1alpha1.ZombieReport) error {
-	if _, err := r.ledger.Save(ctx, edition, edition.Book.Reserve(a.unit, a.position), r.clock.Now()); err != nil {
+	edition, err := r.ledger.Save(ctx, edition, edition.Book.Reserve(a.unit, a.position), r.clock.Now())
+	if err != nil {
 		return err
 	}
 	for i, spec := range a.remediations {
 		remediation := &v1alpha1.ZombieRemediation{Spec: spec}
 		remediation.Namespace, remediation.Name = a.unit.Namespace, a.unit.Remediations[i]
-		if err := r.client.Create(ctx, remediation); err != nil {
+		err := r.client.Create(ctx, remediation)
+		if err != nil && i == 0 && isRefusal(err) {
+			return r.giveUp(ctx, edition, a, err)
+		}
+		if err != nil {
 			// The name is only given once, so one that exists cannot be another's. If it was not made at all, the unit is
 			// taken out of the ledger after its time.
 			return fmt.Errorf("creating remediation %s: %w", remediation.Name, err)
@@ -146,4 +153,20 @@ func (r *Reconciler) start(ctx context.Context, edition ledger.Edition, a *act, 
 	}
 	logFrom(ctx).InfoContext(ctx, "Acting", "pod", report.Spec.PodName, "container", a.unit.Container, "remediations", a.unit.Remediations)
 	return nil
+}
+
+// isRefusal is whether the API server refused an object for good; after any other error it may have been made.
+func isRefusal(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsNotFound(err)
+}
+
+// giveUp takes an act out of the ledger again of which nothing was made, so that it stands in nobody's way. It is decided anew
+// when the agent reports something else, or after a while.
+func (r *Reconciler) giveUp(ctx context.Context, edition ledger.Edition, a *act, why error) error {
+	now := r.clock.Now()
+	position := settled(a.position, a.unit, []v1alpha1.Outcome{v1alpha1.OutcomeStale}, now.UTC())
+	if _, err := r.ledger.Save(ctx, edition, edition.Book.Settle(a.unit, position), now); err != nil {
+		return err
+	}
+	return fmt.Errorf("creating remediation %s: %w", a.unit.Remediations[0], why)
 }

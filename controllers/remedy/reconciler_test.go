@@ -65,7 +65,7 @@ func TestTheStoryOfALeak(t *testing.T) {
 
 	w.ends(v1alpha1.OutcomeCleared)
 	w.quietly("before the new container is ready", func() {
-		if again := w.mustReconcile(sweep); again != recoverCheck {
+		if again := w.mustReconcile(sweep(webUID)); again != recoverCheck {
 			t.Errorf("asked for again after %s, want %s", again, recoverCheck)
 		}
 		if w.book().Disruptive() == nil {
@@ -120,7 +120,7 @@ func TestThePolicyIsToldToo(t *testing.T) {
 	w.told = nil
 	w.must(w.api.Delete(t.Context(), &v1alpha1.ZombiePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}))
 	r := w.ends(v1alpha1.OutcomeFailed)
-	w.mustReconcile(sweep)
+	w.mustReconcile(sweep(webUID))
 	if diff := cmp.Diff([]string{"v1.Pod shop/web-0: Warning ActDone (alone) Failed: 20 zombies before, 20 after. (" + r.Name + ")"}, w.told); diff != "" {
 		t.Errorf("Events without the policy (-want +got):\n%s", diff)
 	}
@@ -139,7 +139,7 @@ func TestAClusterPolicyIsToldToo(t *testing.T) {
 	}
 	w.told = nil
 	r := w.ends(v1alpha1.OutcomeCured)
-	w.mustReconcile(sweep)
+	w.mustReconcile(sweep(webUID))
 	want := "v1alpha1.ClusterZombiePolicy /all: Normal ActDone Pod shop/web-0: Cured: 20 zombies before, 20 after. (" + r.Name + ")"
 	if len(w.told) != 2 || w.told[1] != want {
 		t.Errorf("told %q, want %q at last", w.told, want)
@@ -172,7 +172,7 @@ func TestARestartIsOverWhenTheNewContainerIsReady(t *testing.T) {
 			w.judged()
 			w.ends(tc.ends)
 			tc.happens(w)
-			again := w.mustReconcile(sweep)
+			again := w.mustReconcile(sweep(webUID))
 			if over := w.book().Disruptive() == nil; over != tc.over {
 				t.Errorf("over: %t, want %t", over, tc.over)
 			}
@@ -231,7 +231,7 @@ func TestAReportSettlesWhatConcernsIt(t *testing.T) {
 	if b := w.book(); b.Unit(webUID) != nil || len(b.Units) != 1 {
 		t.Errorf("units %+v, want the other pod's", b.Units)
 	}
-	w.mustReconcile(sweep)
+	w.mustReconcile(sweep(w.book().Units[0].PodUID))
 	if b := w.book(); len(b.Units) != 0 {
 		t.Errorf("units %+v after the sweep", b.Units)
 	}
@@ -264,7 +264,7 @@ func TestSteadyStatesWriteAndTellNothing(t *testing.T) {
 			w.reconcile()
 			tc.happens(w)
 			w.reconcile()
-			w.mustReconcile(sweep) // what was called off has ended
+			w.mustReconcile(sweep(webUID)) // what was called off has ended
 			w.reconcile()
 			if got := w.next().Reason; got != tc.reason {
 				t.Fatalf("reason %s, want %s", got, tc.reason)
@@ -273,7 +273,7 @@ func TestSteadyStatesWriteAndTellNothing(t *testing.T) {
 				for range 10 {
 					w.pass(1234 * time.Millisecond)
 					w.reconcile()
-					w.mustReconcile(sweep)
+					w.mustReconcile(sweep(webUID))
 				}
 			})
 		})

@@ -19,6 +19,8 @@ type step struct {
 	// word is that rung for a table.
 	word            string
 	reason, message string
+	// attempt is the number of the act that is begun or under way.
+	attempt int32
 	// alerts says that people are to be alerted.
 	alerts bool
 	// refused says that a guard or a limit stands in the way of an act, which is worth an Event.
@@ -69,11 +71,11 @@ var rules = []rule{
 	notTerminating,
 	runs,
 	isRestartedAlways,
+	reportIsNewer,
 	rungIsLeft,
 	isEnforced,
-	reportIsNewer,
-	noOtherAct,
 	cooledDown,
+	noOtherAct,
 }
 
 // nextStep says what is done about a container next.
@@ -90,6 +92,7 @@ func nextStep(s situation, now time.Time) step {
 	if next.reason == "" {
 		next.urgency, next.reason, next.message = toBeDone, ReasonActing, s.choice.sentence(s.container)
 		next.act = s.plan(now)
+		next.attempt = next.act.unit.Attempt
 	}
 	switch next.urgency {
 	case refused:
@@ -100,7 +103,7 @@ func nextStep(s situation, now time.Time) step {
 	case waiting:
 		next.refused = next.reason == ReasonInFlight || next.reason == ReasonCooldown
 	case underWay:
-		next.action, next.word = v1alpha1.Action(s.unit().Action), s.unit().Word
+		next.action, next.word, next.attempt = v1alpha1.Action(s.unit().Action), s.unit().Word, s.unit().Attempt
 		next.alerts = s.cameByAlert()
 	case holding, quiet, paused:
 		next.action = ""
@@ -208,12 +211,11 @@ func noOtherAct(s situation, _ time.Time) *finding {
 	case other == nil:
 		return nil
 	}
-	where := "in another namespace"
-	if other.Namespace == s.report.Namespace {
-		where = fmt.Sprintf("on container %s of pod %s", other.Container, other.PodName)
+	message := "A disruptive act is under way elsewhere in the cluster; there is one at a time."
+	if other.PodUID == s.report.Spec.PodUID {
+		message = fmt.Sprintf("An act on container %s of the pod is under way; there is one at a time in a pod.", other.Container)
 	}
-	return &finding{urgency: waiting, reason: ReasonInFlight, checkAgainAfter: recheck,
-		message: fmt.Sprintf("An act %s is under way; there is one at a time in a pod, and one that is disruptive in the cluster.", where)}
+	return &finding{urgency: waiting, reason: ReasonInFlight, checkAgainAfter: recheck, message: message}
 }
 
 // cooldown is the least time between two disruptive acts on one pod.

@@ -20,7 +20,7 @@ func TestALeakIsActedOnWhenNothingStandsInTheWay(t *testing.T) {
 	v := decide(leaking(), now)
 	wantUnit := ledger.Unit{
 		Target: web, Namespace: "shop", PodName: "web-0", ContainerID: appID, ReservedAt: now,
-		Action: "SignalParent", Word: "SIGCHLD", Message: chldPlan,
+		Action: "SignalParent", Word: "SIGCHLD", Message: chldPlan, Attempt: 1, EndsBy: now.Add(longestSignal),
 	}
 	spec := v1alpha1.ZombieRemediationSpec{
 		PodName: "web-0", PodUID: webUID, NodeName: "n1", ContainerName: "app", ContainerID: appID, Attempt: 1,
@@ -52,8 +52,9 @@ type refusalCase struct {
 	reason  string
 	message string
 	again   time.Duration
-	// event is the Event that tells it; none where it is empty.
-	event string
+	// told says that an Event tells it, and action is the rung it is about.
+	told   bool
+	action v1alpha1.Action
 }
 
 func TestWhatKeepsFromActing(t *testing.T) {
@@ -83,8 +84,11 @@ func (tc refusalCase) check(t *testing.T) {
 		t.Errorf("check again after %s, want %s", v.checkAgainAfter, tc.again)
 	}
 	var want []string
-	if tc.event != "" {
-		want = []string{"Warning ActRefused " + tc.event + " " + tc.reason + ": " + tc.message}
+	if tc.told {
+		want = []string{"Warning ActRefused " + tc.reason + " " + tc.reason + ": " + tc.message}
+	}
+	if tc.told && next.Action != tc.action {
+		t.Errorf("action %q, want %q", next.Action, tc.action)
 	}
 	if diff := cmp.Diff(want, about(occurrences(f.report, v), EventActRefused)); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
@@ -138,19 +142,19 @@ var guardedPods = map[string]refusalCase{
 		change:  report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions[1].Status = metav1.ConditionTrue }),
 		reason:  ReasonStale,
 		message: "The agent of node n1 is not ready: what it reported may be out of date.",
-		event:   "SignalParent",
+		told:    true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod that is gone": {
 		change: func(f *facts) { f.pod = nil },
-		reason: ReasonNotVerified, message: "The pod of the report is gone.", event: "SignalParent",
+		reason: ReasonNotVerified, message: "The pod of the report is gone.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod that was replaced under its name": {
 		change: pod(func(p *corev1.Pod) { p.UID = "new" }),
-		reason: ReasonNotVerified, message: "The pod was replaced: its UID is new now.", event: "SignalParent",
+		reason: ReasonNotVerified, message: "The pod was replaced: its UID is new now.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod on another node": {
 		change: pod(func(p *corev1.Pod) { p.Spec.NodeName = "n2" }),
-		reason: ReasonNotVerified, message: "The pod runs on node n2, the report says n1.", event: "SignalParent",
+		reason: ReasonNotVerified, message: "The pod runs on node n2, the report says n1.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a container that was replaced, which every restart brings and nobody needs to be told": {
 		change: pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].ContainerID = "containerd://new" }),
@@ -162,134 +166,132 @@ var guardedPods = map[string]refusalCase{
 	},
 	"a pod that opts out": {
 		change: pod(func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AnnotationOptOut: ""} }),
-		reason: ReasonOptedOut, message: "The pod carries the annotation zombie-operator.io/opt-out.", event: "SignalParent",
+		reason: ReasonOptedOut, message: "The pod carries the annotation zombie-operator.io/opt-out.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a namespace that opts out": {
 		change: func(f *facts) { f.namespaceOptsOut = true },
-		reason: ReasonOptedOut, message: "Namespace shop carries the annotation zombie-operator.io/opt-out.", event: "SignalParent",
+		reason: ReasonOptedOut, message: "Namespace shop carries the annotation zombie-operator.io/opt-out.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod in the operator's own namespace": {
 		change: func(f *facts) { f.operatorNamespace = "shop" },
-		reason: ReasonOwnNamespace, message: "The pod is in shop, the namespace of the operator.", event: "SignalParent",
+		reason: ReasonOwnNamespace, message: "The pod is in shop, the namespace of the operator.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a static pod, by its annotation, although its UID is another in the report": {
 		change: pod(func(p *corev1.Pod) {
 			p.UID, p.Annotations = "mirror", map[string]string{corev1.MirrorPodAnnotationKey: "x"}
 		}),
-		reason: ReasonStaticPod, message: "The pod is a static pod of node n1.", event: "SignalParent",
+		reason: ReasonStaticPod, message: "The pod is a static pod of node n1.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a static pod, by its owner": {
 		change: pod(func(p *corev1.Pod) {
 			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n1", Controller: new(true)}}
 		}),
-		reason: ReasonStaticPod, message: "The pod is a static pod of node n1.", event: "SignalParent",
+		reason: ReasonStaticPod, message: "The pod is a static pod of node n1.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod in the node's PID namespace": {
 		change: pod(func(p *corev1.Pod) { p.Spec.HostPID = true }),
-		reason: ReasonHostPID, message: "The pod is in the PID namespace of the node (hostPID: true).", event: "SignalParent",
+		reason: ReasonHostPID, message: "The pod is in the PID namespace of the node (hostPID: true).", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod of system-critical priority": {
 		change: pod(func(p *corev1.Pod) { p.Spec.Priority = new(int32(2000000000)) }),
-		reason: ReasonCritical, message: "The pod has system-critical priority (2000000000).", event: "SignalParent",
+		reason: ReasonCritical, message: "The pod has system-critical priority (2000000000).", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod that is being deleted": {
 		change: pod(func(p *corev1.Pod) { p.DeletionTimestamp = new(at(0)) }),
-		reason: ReasonTerminating, message: "The pod is being deleted.", event: "SignalParent",
+		reason: ReasonTerminating, message: "The pod is being deleted.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a namespace that is being deleted": {
 		change: func(f *facts) { f.namespaceTerminates = true },
-		reason: ReasonTerminating, message: "Namespace shop is being deleted.", event: "SignalParent",
+		reason: ReasonTerminating, message: "Namespace shop is being deleted.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a pod that does not run": {
 		change: pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }),
-		reason: ReasonNotRunning, message: "The pod is Pending and not Running.", event: "SignalParent", again: recheck,
+		reason: ReasonNotRunning, message: "The pod is Pending and not Running.", told: true, action: v1alpha1.ActionSignalParent, again: recheck,
 	},
 	"a container that does not run": {
 		change: pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = corev1.ContainerState{} }),
-		reason: ReasonNotRunning, message: "Container app does not run.", event: "SignalParent", again: recheck,
+		reason: ReasonNotRunning, message: "Container app does not run.", told: true, action: v1alpha1.ActionSignalParent, again: recheck,
 	},
 }
 
 var guardedContainers = map[string]refusalCase{
 	"a pod whose restart policy is OnFailure": {
 		change: pod(func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyOnFailure }),
-		reason: ReasonRestartPolicy, message: "The pod has restartPolicy OnFailure and not Always.", event: "SignalParent",
+		reason: ReasonRestartPolicy, message: "The pod has restartPolicy OnFailure and not Always.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a container with a restart policy of its own": {
 		change: pod(func(p *corev1.Pod) { p.Spec.Containers[0].RestartPolicy = new(corev1.ContainerRestartPolicyNever) }),
-		reason: ReasonRestartPolicy, message: "Container app has restartPolicy Never and not Always.", event: "SignalParent",
+		reason: ReasonRestartPolicy, message: "Container app has restartPolicy Never and not Always.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"a container with restart rules of its own": {
 		change: pod(func(p *corev1.Pod) { p.Spec.Containers[0].RestartPolicyRules = []corev1.ContainerRestartRule{{}} }),
-		reason: ReasonRestartPolicy, message: "Container app has rules of its own on when it is restarted.", event: "SignalParent",
+		reason: ReasonRestartPolicy, message: "Container app has rules of its own on when it is restarted.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"an init container": {
 		change: pod(func(p *corev1.Pod) { p.Spec.InitContainers, p.Spec.Containers = p.Spec.Containers, nil }),
-		reason: ReasonRestartPolicy, message: "Container app is an init container and no sidecar.", event: "SignalParent",
+		reason: ReasonRestartPolicy, message: "Container app is an init container and no sidecar.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 	"an ephemeral container": {
 		change: pod(func(p *corev1.Pod) { p.Spec.Containers = nil }),
-		reason: ReasonRestartPolicy, message: "Container app is an ephemeral container, which is never restarted.", event: "SignalParent",
+		reason: ReasonRestartPolicy, message: "Container app is an ephemeral container, which is never restarted.", told: true, action: v1alpha1.ActionSignalParent,
 	},
 }
 
 var unfitRungs = map[string]refusalCase{
 	"zombies with a parent outside of the container": {
 		change: changes(ladder(signal(v1alpha1.SignalChild)), parents(outside(20))),
-		reason: ReasonParentOutside, event: "SignalParent",
+		reason: ReasonParentOutside, told: true, action: v1alpha1.ActionSignalParent,
 		message: "Zombies of container app have a parent outside of it (containerd-shim): no signal goes there.",
 	},
 	"a restart that could not finish": {
 		change: changes(ladder(restart), parents(parent(7, 19), outside(1))),
-		reason: ReasonParentOutside, event: "RestartContainer",
+		reason: ReasonParentOutside, told: true, action: v1alpha1.ActionRestartContainer,
 		message: "Zombies of container app have a parent outside of it (containerd-shim): a restart could not finish while it does not wait for them.",
 	},
 	"so many parents that none matters": {
 		change: changes(ladder(signal(v1alpha1.SignalChild)), parents(parent(7, 1), outside(1))),
-		reason: ReasonManyParents, event: "SignalParent",
+		reason: ReasonManyParents, told: true, action: v1alpha1.ActionSignalParent,
 		message: "No parent holds a tenth of the zombies of container app: no signal would help much.",
 	},
 	"SIGTERM to PID 1": {
 		change: changes(ladder(signal(v1alpha1.SignalTerminate)), parents(parent(1, 20))),
-		reason: ReasonSignalToPID1, event: "SignalParent",
+		reason: ReasonSignalToPID1, told: true, action: v1alpha1.ActionSignalParent,
 		message: "SIGTERM never goes to PID 1 of a container: use RestartContainer to end app.",
 	},
 	"SIGKILL to PID 1": {
 		change: changes(ladder(signal(v1alpha1.SignalKill)), parents(parent(1, 20))),
-		reason: ReasonSignalToPID1, event: "SignalParent",
+		reason: ReasonSignalToPID1, told: true, action: v1alpha1.ActionSignalParent,
 		message: "SIGKILL never goes to PID 1 of a container: use RestartContainer to end app.",
 	},
 	"a hook that the agent cannot run": {
 		change: changes(ladder(restart), preStop(corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{}})),
-		reason: ReasonPreStopHook, event: "RestartContainer",
+		reason: ReasonPreStopHook, told: true, action: v1alpha1.ActionRestartContainer,
 		message: "The preStop hook of container app cannot be run by the agent: only exec, of at most 64 words, and sleep can.",
 	},
 	"a ladder of which every rung was tried": {
-		change: rung(3), reason: ReasonLadderExhausted, event: "Alert",
+		change: rung(3), reason: ReasonLadderExhausted, told: true, action: v1alpha1.ActionAlert,
 		message: "No rung keeps container app from leaking. " + appFix,
 	},
 	"a ladder without an Alert of which every rung was tried": {
-		change: changes(ladder(restart), rung(1)), reason: ReasonLadderExhausted, event: "Judge",
+		change: changes(ladder(restart), rung(1)), reason: ReasonLadderExhausted, told: true,
 		message: "No rung keeps container app from leaking. " + appFix,
 	},
 }
 
-const inFlight = "; there is one at a time in a pod, and one that is disruptive in the cluster."
-
 var limits = map[string]refusalCase{
 	"a disruptive act while another is under way in the cluster": {
 		change: changes(ladder(restart), underway(otherUnit(true))),
-		reason: ReasonInFlight, event: "RestartContainer", again: recheck,
-		message: "An act in another namespace is under way" + inFlight,
+		reason: ReasonInFlight, told: true, action: v1alpha1.ActionRestartContainer, again: recheck,
+		message: "A disruptive act is under way elsewhere in the cluster; there is one at a time.",
 	},
 	"any act while one is under way in the same pod": {
 		change: underway(ledger.Unit{Target: ledger.Target{PodUID: webUID, Container: "log"}, Namespace: "shop", PodName: "web-0"}),
-		reason: ReasonInFlight, event: "SignalParent", again: recheck,
-		message: "An act on container log of pod web-0 is under way" + inFlight,
+		reason: ReasonInFlight, told: true, action: v1alpha1.ActionSignalParent, again: recheck,
+		message: "An act on container log of the pod is under way; there is one at a time in a pod.",
 	},
 	"any act while a remediation of the pod is not completed that the ledger does not know of": {
 		change: remediations(v1alpha1.ZombieRemediation{Spec: v1alpha1.ZombieRemediationSpec{PodName: "web-0", PodUID: webUID, ContainerName: "app"}}),
-		reason: ReasonInFlight, event: "SignalParent", again: recheck,
+		reason: ReasonInFlight, told: true, action: v1alpha1.ActionSignalParent, again: recheck,
 		message: "A remediation of the pod is not completed that the ledger does not know of.",
 	},
 	"any act while as many are under way as there may be": {
@@ -298,17 +300,17 @@ var limits = map[string]refusalCase{
 				f.book.Units = append(f.book.Units, otherUnit(false))
 			}
 		},
-		reason: ReasonInFlight, event: "SignalParent", again: recheck,
+		reason: ReasonInFlight, told: true, action: v1alpha1.ActionSignalParent, again: recheck,
 		message: "100 acts are under way in the cluster, which is as many as there may be at a time.",
 	},
 	"a disruptive act less than 600 s after the last on the pod": {
 		change: changes(ladder(restart), position(func(p *ledger.Position) { p.DisruptedAt = now.Add(-599 * time.Second) })),
-		reason: ReasonCooldown, event: "RestartContainer", again: time.Second,
+		reason: ReasonCooldown, told: true, action: v1alpha1.ActionRestartContainer, again: time.Second,
 		message: "The last disruptive act on the pod was at 2026-03-01T11:50:01Z; the next may be 600 s later.",
 	},
 	"a disruptive act less than 600 s after the last on another container of the pod": {
 		change: changes(ladder(restart), position(func(p *ledger.Position) { p.Container, p.DisruptedAt = "log", now.Add(-5*time.Minute) })),
-		reason: ReasonCooldown, event: "RestartContainer", again: 5 * time.Minute,
+		reason: ReasonCooldown, told: true, action: v1alpha1.ActionRestartContainer, again: 5 * time.Minute,
 		message: "The last disruptive act on the pod was at 2026-03-01T11:55:00Z; the next may be 600 s later.",
 	},
 }

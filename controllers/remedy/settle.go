@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// createLease is how long a unit of the ledger may be without its remediation: creating one takes at most the 10 s for which a
-	// request may hang. After that it was never made, because the controller ended in between, or somebody deleted it.
-	createLease = 60 * time.Second
 	// recoverTime is how long after a restart the new container may take to become ready before the next act may begin.
 	recoverTime = 5 * time.Minute
 	// recoverCheck is how often its pod is read meanwhile.
@@ -100,8 +97,9 @@ func (r *Reconciler) look(ctx context.Context, unit ledger.Unit) (state, error) 
 
 // left is how long to wait before a unit is looked at again; zero when it has ended.
 func (s state) left(unit ledger.Unit, now time.Time) time.Duration {
-	if s.missing > 0 && now.Sub(unit.ReservedAt) < createLease {
-		return createLease - now.Sub(unit.ReservedAt)
+	// A remediation that is missing was not made, as the controller ended in between, or was deleted: then an agent may be acting.
+	if left := unit.EndsBy.Sub(now); s.missing > 0 && left > 0 {
+		return left
 	}
 	var last time.Time
 	for _, remediation := range s.remediations {

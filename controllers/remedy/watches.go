@@ -49,7 +49,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr manager.Manager) 
 		For(&v1alpha1.ZombieReport{}).
 		Watches(&v1alpha1.ZombiePolicy{}, handler.EnqueueRequestsFromMapFunc(r.reportsOfNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ClusterZombiePolicy{}, handler.EnqueueRequestsFromMapFunc(r.reportsOfNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ZombieRemediation{}, handler.EnqueueRequestsFromMapFunc(reportOfRemediation)).
+		Watches(&v1alpha1.ZombieRemediation{}, handler.EnqueueRequestsFromMapFunc(reportOfRemediation), builder.WithPredicates(notOver())).
 		WatchesMetadata(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(reportOfPod), builder.WithPredicates(selectionChanged())).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.reportsIn), builder.WithPredicates(selectionChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout}).
@@ -68,14 +68,14 @@ func indexByPodUID(obj client.Object) []string {
 	return []string{remediation.Spec.PodUID}
 }
 
-// reportOfRemediation are the report of the pod and the sweep, in case that report is gone.
+// reportOfRemediation are the report of the pod and the sweep of its acts, in case that report is gone.
 func reportOfRemediation(_ context.Context, obj client.Object) []reconcile.Request {
 	remediation, ok := obj.(*v1alpha1.ZombieRemediation)
 	if !ok {
 		return nil
 	}
 	spec := remediation.Spec
-	return []reconcile.Request{request(remediation.Namespace, v1alpha1.ReportName(spec.PodName, spec.PodUID)), sweep}
+	return []reconcile.Request{request(remediation.Namespace, v1alpha1.ReportName(spec.PodName, spec.PodUID)), sweep(spec.PodUID)}
 }
 
 func reportOfPod(_ context.Context, pod client.Object) []reconcile.Request {
@@ -109,15 +109,22 @@ func (r *Reconciler) reports(ctx context.Context, namespace string) []reconcile.
 	return requests
 }
 
+// notOver leaves out, at a start, remediations that were completed before it: their reports are judged anyway.
+func notOver() predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool {
+		remediation, ok := e.Object.(*v1alpha1.ZombieRemediation)
+		return ok && !completed(remediation)
+	}}
+}
+
 // selectionChanged lets through what may change by which policy a pod is governed, or whether it is acted on.
 func selectionChanged() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			optOut := func(o client.Object) string { return o.GetAnnotations()[v1alpha1.AnnotationOptOut] }
 			return !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) ||
-				optOut(e.ObjectOld) != optOut(e.ObjectNew) ||
+				optsOut(e.ObjectOld.GetAnnotations()) != optsOut(e.ObjectNew.GetAnnotations()) ||
 				(e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
 		},
 	}

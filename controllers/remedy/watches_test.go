@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -21,7 +22,7 @@ func TestARemediationAsksForItsReportAndTheSweep(t *testing.T) {
 	t.Parallel()
 	r := remediation("r", "app", 1)
 	r.Namespace = "shop"
-	if diff := cmp.Diff([]reconcile.Request{webRequest, sweep}, reportOfRemediation(t.Context(), &r)); diff != "" {
+	if diff := cmp.Diff([]reconcile.Request{webRequest, sweep(webUID)}, reportOfRemediation(t.Context(), &r)); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 	if got := reportOfRemediation(t.Context(), &corev1.Pod{}); got != nil {
@@ -80,6 +81,7 @@ func TestWhatOfPodsAndNamespacesIsLetThrough(t *testing.T) {
 		"another label":             {func(m *metav1.ObjectMeta) { m.Labels = map[string]string{"app": "web", "tier": "front"} }, true},
 		"another value of a label":  {func(m *metav1.ObjectMeta) { m.Labels = map[string]string{"app": "api"} }, true},
 		"the annotation opting out": {func(m *metav1.ObjectMeta) { m.Annotations = map[string]string{v1alpha1.AnnotationOptOut: "true"} }, true},
+		"one that says nothing":     {func(m *metav1.ObjectMeta) { m.Annotations = map[string]string{v1alpha1.AnnotationOptOut: ""} }, true},
 		"the beginning of its end":  {func(m *metav1.ObjectMeta) { m.DeletionTimestamp = new(at(0)) }, true},
 		"another annotation":        {func(m *metav1.ObjectMeta) { m.Annotations = map[string]string{"example.com/x": "y"} }, false},
 		"nothing but its version":   {func(m *metav1.ObjectMeta) { m.ResourceVersion = "2" }, false},
@@ -93,6 +95,21 @@ func TestWhatOfPodsAndNamespacesIsLetThrough(t *testing.T) {
 	}
 	if selectionChanged().Create(event.CreateEvent{Object: before}) || selectionChanged().Delete(event.DeleteEvent{Object: before}) {
 		t.Error("a pod that comes or goes is let through")
+	}
+}
+
+func TestAtAStartOnlyRemediationsUnderWayAskForTheirReports(t *testing.T) {
+	t.Parallel()
+	over, underWay := ended("over", v1alpha1.OutcomeCured, 0), remediation("r", "app", 1)
+	meta.SetStatusCondition(&over.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionCompleted, Status: metav1.ConditionTrue})
+	if notOver().Create(event.CreateEvent{Object: &over}) {
+		t.Error("one that is over is let through")
+	}
+	if !notOver().Create(event.CreateEvent{Object: &underWay}) {
+		t.Error("one under way is not let through")
+	}
+	if !notOver().Update(event.UpdateEvent{ObjectOld: &underWay, ObjectNew: &over}) {
+		t.Error("one that ends is not let through")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +39,10 @@ var ErrBroken = errors.New("broken")
 type Process struct {
 	kernel.Process
 	scan.Identity
+	// DeadFor is how long it is dead, if it is a zombie.
+	DeadFor time.Duration
+	// ExitSignal is what it sends to its parent when it ends.
+	ExitSignal unix.Signal
 }
 
 // Sent is a signal that was sent.
@@ -73,6 +78,7 @@ func New() *Node {
 	n := &Node{
 		Status: &runtimeapi.ContainerStatusResponse{
 			Status: &runtimeapi.ContainerStatus{
+				Id:    ContainerID,
 				State: runtimeapi.ContainerState_CONTAINER_RUNNING,
 				Labels: map[string]string{
 					"io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.name": "web", "io.kubernetes.pod.uid": "uid-web",
@@ -117,13 +123,14 @@ func (n *Node) Add(p Process) {
 // Live adds a living process of the container; it started at the tick that is its PID.
 func (n *Node) Live(pid, parent int) { n.add(pid, parent, "S") }
 
-// Dead adds a zombie of the container.
+// Dead adds a zombie of the container, which died an hour ago.
 func (n *Node) Dead(pid, parent int) { n.add(pid, parent, kernel.StateZombie) }
 
 func (n *Node) add(pid, parent int, state string) {
 	n.Add(Process{
 		Process:  kernel.Process{PID: pid, ParentPID: parent, State: state, Threads: 1, StartTicks: uint64(pid), Command: fmt.Sprint("p", pid)}, //nolint:gosec // PIDs of tests are small
 		Identity: scan.Identity{Namespace: Namespace, NamespacePIDs: []int{pid, Inner(pid)}, Cgroups: []string{Cgroup}},
+		DeadFor:  time.Hour, ExitSignal: unix.SIGCHLD,
 	})
 }
 
@@ -156,7 +163,7 @@ func (n *Node) End(pid, to int) {
 }
 
 // Fail lets calls fail with err, or succeed again with nil. Calls are named such as "process 7", "identity 7",
-// "children 7", "processes", "open 7", "alive 7", "signal 7" and "container".
+// "children 7", "exit signal 7", "dead 7", "clocks", "processes", "open 7", "alive 7", "signal 7" and "container".
 func (n *Node) Fail(call string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -229,6 +236,31 @@ func (n *Node) Identity(pid int) (scan.Identity, error) {
 	}
 	p, err := n.find(pid)
 	return p.Identity, err
+}
+
+// ExitSignal tells what a process sends to its parent when it ends.
+func (n *Node) ExitSignal(pid int) (int, error) {
+	if err := n.call(fmt.Sprint("exit signal ", pid)); err != nil {
+		return 0, err
+	}
+	p, err := n.find(pid)
+	return int(p.ExitSignal), err
+}
+
+// Clocks returns the clocks of this look.
+func (n *Node) Clocks() (scan.Clocks, error) { return clocks{node: n}, n.call("clocks") }
+
+type clocks struct {
+	scan.Clocks
+	node *Node
+}
+
+func (c clocks) DeadFor(zombie kernel.Process) (time.Duration, error) {
+	if err := c.node.call(fmt.Sprint("dead ", zombie.PID)); err != nil {
+		return 0, err
+	}
+	p, err := c.node.find(zombie.PID)
+	return p.DeadFor, err
 }
 
 // Children lists the children of a process, but not those in Unlisted.
