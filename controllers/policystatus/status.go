@@ -95,7 +95,7 @@ func messageOf(p policy, c *count) string {
 	case v1alpha1.ModeEnforce:
 		sentences = append(sentences, "Acts on the pods it governs.")
 	case v1alpha1.ModePaused:
-		sentences = append(sentences, "Decides and does nothing about the pods it governs.")
+		sentences = append(sentences, "Decides nothing and does nothing about the pods it governs.")
 		if ceiling {
 			sentences = append(sentences, "Pauses every other policy that selects the same containers.")
 		}

@@ -23,7 +23,7 @@ func TestReady(t *testing.T) {
 	const (
 		acts = "Acts on the pods it governs."
 		dry  = "Tells what it would do about the pods it governs, and does nothing."
-		rest = "Decides and does nothing about the pods it governs."
+		rest = "Decides nothing and does nothing about the pods it governs."
 	)
 	tests := map[string]struct {
 		kind    string

@@ -53,14 +53,14 @@ func (s situation) triggerSentence() string {
 
 // alertingCondition tells whether people are alerted: while a trigger has held for its time, the ladder has come to an Alert, and
 // the mode lets it.
-func alertingCondition(containers []ruled) metav1.Condition {
+func alertingCondition(report *v1alpha1.ZombieReport, containers []ruled) metav1.Condition {
 	i := slices.IndexFunc(containers, func(c ruled) bool { return c.step.alerts })
 	if i < 0 {
 		return metav1.Condition{
 			Type:    v1alpha1.ConditionAlerting,
 			Status:  metav1.ConditionFalse,
 			Reason:  ReasonAlertOver,
-			Message: "No policy alerts of a leak in this pod.",
+			Message: whyNoAlert(report, containers),
 		}
 	}
 	return metav1.Condition{
@@ -69,6 +69,29 @@ func alertingCondition(containers []ruled) metav1.Condition {
 		Reason:  ReasonAlertRaised,
 		Message: containers[i].triggerSentence(),
 	}
+}
+
+// whyNoAlert says why nobody is alerted: that a leak is over is only one of the reasons.
+func whyNoAlert(report *v1alpha1.ZombieReport, containers []ruled) string {
+	for _, c := range containers {
+		switch {
+		case c.ruling.Mode == v1alpha1.ModeDryRun && !c.since.IsZero():
+			return "Mode DryRun alerts nobody."
+		case c.step.urgency == paused:
+			return c.step.message
+		case c.step.urgency == holding:
+			return "The trigger has not held for its time yet."
+		case !c.since.IsZero():
+			return "The ladder has not come to an Alert."
+		}
+	}
+	switch {
+	case len(containers) > 0:
+		return "The trigger of the governing policy holds no more."
+	case len(observedContainers(report)) > 0:
+		return "No policy governs a container of the pod; it still has zombies."
+	}
+	return "No zombies are left in the pod."
 }
 
 // lastAct is the newest act on the pod, and when it will have to be told otherwise. A restart that cleared a container cured it when no

@@ -28,9 +28,9 @@ func TestConditions(t *testing.T) {
 	alerting := func(message string, since time.Duration) metav1.Condition {
 		return metav1.Condition{Type: v1alpha1.ConditionAlerting, Status: metav1.ConditionTrue, Reason: ReasonAlertRaised, Message: message, LastTransitionTime: at(since), ObservedGeneration: 1}
 	}
-	silent := func(since time.Duration) metav1.Condition {
+	silent := func(since time.Duration, why string) metav1.Condition {
 		return metav1.Condition{Type: v1alpha1.ConditionAlerting, Status: metav1.ConditionFalse, Reason: ReasonAlertOver,
-			Message: "No policy alerts of a leak in this pod.", LastTransitionTime: at(since), ObservedGeneration: 1}
+			Message: why, LastTransitionTime: at(since), ObservedGeneration: 1}
 	}
 	wasAlerting := report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions[3].Status = metav1.ConditionTrue })
 	notTriggered := trigger(func(tr *v1alpha1.Trigger) { tr.Zombies = 1000 })
@@ -42,11 +42,12 @@ func TestConditions(t *testing.T) {
 		"an alert begins when the ladder comes to it":     {changes(), []metav1.Condition{triggered(appTriggers, -10*time.Minute), alerting(appTriggers, 0)}},
 		"an alert that goes on keeps its time":            {wasAlerting, []metav1.Condition{triggered(appTriggers, -10*time.Minute), alerting(appTriggers, -10*time.Minute)}},
 		"an alert stays while a guard keeps from acting":  {func(f *facts) { f.namespaceOptsOut = true }, []metav1.Condition{triggered(appTriggers, -10*time.Minute), alerting(appTriggers, 0)}},
-		"a ladder without one alerts nobody":              {ladder(restart), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(-10 * time.Minute)}},
-		"DryRun alerts nobody":                            {changes(wasAlerting, mode(v1alpha1.ModeDryRun)), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(0)}},
-		"Paused alerts nobody":                            {changes(wasAlerting, mode(v1alpha1.ModePaused)), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(0)}},
-		"a trigger that does not hold any more ends both": {changes(wasAlerting, notTriggered), []metav1.Condition{quiet(0), silent(0)}},
-		"a policy that is gone ends both and leaves them": {changes(wasAlerting, ungoverned), []metav1.Condition{quiet(0), silent(0)}},
+		"a ladder without one alerts nobody":              {ladder(restart), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(-10*time.Minute, "The ladder has not come to an Alert.")}},
+		"DryRun alerts nobody":                            {changes(wasAlerting, mode(v1alpha1.ModeDryRun)), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(0, "Mode DryRun alerts nobody.")}},
+		"Paused alerts nobody":                            {changes(wasAlerting, mode(v1alpha1.ModePaused)), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(0, "ZombiePolicy web is Paused.")}},
+		"a trigger that does not hold any more ends both": {changes(wasAlerting, notTriggered), []metav1.Condition{quiet(0), silent(0, "The trigger of the governing policy holds no more.")}},
+		"the last zombie ends both":                      {changes(wasAlerting, report(func(r *v1alpha1.ZombieReport) { r.Status.Observed = &v1alpha1.Observed{} })), []metav1.Condition{quiet(0), silent(0, "No zombies are left in the pod.")}},
+		"a policy that is gone ends both and leaves them": {changes(wasAlerting, ungoverned), []metav1.Condition{quiet(0), silent(0, "No policy governs a container of the pod; it still has zombies.")}},
 		"a pod that no policy ever governed gets none":    {changes(ungoverned, report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions = nil })), nil},
 		"a second container triggers when the first is calm": {changes(second, notTriggered, wasAlerting), []metav1.Condition{
 			triggered("Container log has 12 zombies that are dead for 300 s or longer; policy web wants 10, for 60 s.", -10*time.Minute),
@@ -54,7 +55,7 @@ func TestConditions(t *testing.T) {
 		}},
 		"a trigger alerts nobody before it held for its time": {
 			trigger(func(tr *v1alpha1.Trigger) { tr.ForSeconds = new(int32(900)) }),
-			[]metav1.Condition{triggered("Container app has 12 zombies that are dead for 300 s or longer; policy web wants 10, for 900 s.", -10*time.Minute), silent(-10 * time.Minute)},
+			[]metav1.Condition{triggered("Container app has 12 zombies that are dead for 300 s or longer; policy web wants 10, for 900 s.", -10*time.Minute), silent(-10*time.Minute, "The trigger has not held for its time yet.")},
 		},
 	}
 	for name, tc := range tests {

@@ -79,7 +79,7 @@ func decide(f facts, now time.Time) verdict {
 	if v.judgement != nil || wasJudged(f.report) {
 		v.conditions = []metav1.Condition{
 			transition(f.report, triggeredCondition(containers), now),
-			transition(f.report, alertingCondition(containers), now),
+			transition(f.report, alertingCondition(f.report, containers), now),
 		}
 	}
 	return v

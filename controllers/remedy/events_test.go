@@ -14,7 +14,7 @@ import (
 const (
 	leakFound   = "Warning LeakFound Judge " + appTriggers + " Most are held by worker: Process 7 (worker) does not wait for its children."
 	alertRaised = "Warning AlertRaised Alert " + appTriggers
-	alertOver   = "Normal AlertOver Alert No policy alerts of a leak in this pod."
+	alertOver   = "Normal AlertOver Alert "
 	chldPlanned = "Normal ActPlanned SIGCHLD/1 " + chldPlan
 )
 
@@ -57,8 +57,8 @@ func TestEventsTellWhatChanged(t *testing.T) {
 		"nothing of settling": {changes(acting, position(func(p *ledger.Position) {
 			p.Rung, p.Await, p.Seen, p.EndedAt = 1, true, observationMark(leakingContainer()), now.Add(-time.Minute)
 		})), nil},
-		"an alert that is over, and nothing of the trigger":   {changes(acting, trigger(func(tr *v1alpha1.Trigger) { tr.Zombies = 1000 })), []string{alertOver}},
-		"an alert that is over as no policy governs any more": {changes(acting, func(f *facts) { f.rulings = nil }), []string{alertOver}},
+		"an alert that is over, and nothing of the trigger":   {changes(acting, trigger(func(tr *v1alpha1.Trigger) { tr.Zombies = 1000 })), []string{alertOver + "The trigger of the governing policy holds no more."}},
+		"an alert that is over as no policy governs any more": {changes(acting, func(f *facts) { f.rulings = nil }), []string{alertOver + "No policy governs a container of the pod; it still has zombies."}},
 		"nothing of a ladder that only alerts but the alert":  {changes(ladder(alert), before(ReasonSettling, "", "")), []string{alertRaised}},
 	}
 	for name, tc := range tests {

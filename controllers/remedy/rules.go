@@ -228,7 +228,8 @@ func cooledDown(s situation, now time.Time) *finding {
 		return nil
 	}
 	return &finding{urgency: waiting, reason: ReasonCooldown, checkAgainAfter: left,
-		message: fmt.Sprintf("The last disruptive act on the pod was at %s; the next may be %d s later.", clockTime(last), int(cooldown/time.Second))}
+		message: fmt.Sprintf("The last disruptive act on the pod was at %s; the next may be %d s later, at %s.",
+			clockTime(last), int(cooldown/time.Second), clockTime(last.Add(cooldown)))}
 }
 
 // isEnforced has DryRun tell the plan instead. It comes before the limits: what is told should not change whenever something is

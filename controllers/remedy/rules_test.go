@@ -306,12 +306,12 @@ var limits = map[string]refusalCase{
 	"a disruptive act less than 600 s after the last on the pod": {
 		change: changes(ladder(restart), position(func(p *ledger.Position) { p.DisruptedAt = now.Add(-599 * time.Second) })),
 		reason: ReasonCooldown, told: true, action: v1alpha1.ActionRestartContainer, again: time.Second,
-		message: "The last disruptive act on the pod was at 2026-03-01T11:50:01Z; the next may be 600 s later.",
+		message: "The last disruptive act on the pod was at 2026-03-01T11:50:01Z; the next may be 600 s later, at 2026-03-01T12:00:01Z.",
 	},
 	"a disruptive act less than 600 s after the last on another container of the pod": {
 		change: changes(ladder(restart), position(func(p *ledger.Position) { p.Container, p.DisruptedAt = "log", now.Add(-5*time.Minute) })),
 		reason: ReasonCooldown, told: true, action: v1alpha1.ActionRestartContainer, again: 5 * time.Minute,
-		message: "The last disruptive act on the pod was at 2026-03-01T11:55:00Z; the next may be 600 s later.",
+		message: "The last disruptive act on the pod was at 2026-03-01T11:55:00Z; the next may be 600 s later, at 2026-03-01T12:05:00Z.",
 	},
 }
 
