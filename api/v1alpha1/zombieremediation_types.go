@@ -283,6 +283,7 @@ type ZombieRemediationStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.podName`
 // +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.spec.action`
+// +kubebuilder:printcolumn:name="Signal",type=string,JSONPath=`.spec.signalParent.signal`
 // +kubebuilder:printcolumn:name="Outcome",type=string,JSONPath=`.status.outcome`
 // +kubebuilder:printcolumn:name="Before",type=integer,JSONPath=`.status.zombiesBefore`
 // +kubebuilder:printcolumn:name="After",type=integer,JSONPath=`.status.zombiesAfter`

@@ -26,7 +26,7 @@ func TestKubectlGetPrints(t *testing.T) {
 	policyColumns := []string{"Name", "Mode", "Ready", "Governed", "Leaking", "Last Outcome", "Age"}
 	reportColumns := []string{"Name", "Zombies", "Parent", "Cause", "Doing", "Since"}
 	wideReport := []string{"Pod", "Container", "PID", "Oldest", "Node", "Policy", "Mode", "Last Outcome", "Leaking", "Stale"}
-	remediationColumns := []string{"Name", "Pod", "Action", "Outcome", "Before", "After", "Age"}
+	remediationColumns := []string{"Name", "Pod", "Action", "Signal", "Outcome", "Before", "After", "Age"}
 	wideRemediation := []string{"Container", "Node", "Policy"}
 	report := "web-7d9c-1a2b3c4d"
 	for about, test := range map[string]struct {
@@ -58,11 +58,11 @@ func TestKubectlGetPrints(t *testing.T) {
 			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-", "-", "-", "-", "-"},
 		}},
 		"a remediation that nobody has claimed yet": {"zombieremediations", goodRestart, printed{
-			remediationColumns, []string{"web-7d9c-fedcba9876543210", "web-7d9c", "RestartContainer", "-", "-", "-", someAge},
+			remediationColumns, []string{"web-7d9c-fedcba9876543210", "web-7d9c", "RestartContainer", "-", "-", "-", "-", someAge},
 			wideRemediation, []string{"app", "node-1", "all"},
 		}},
 		"a completed remediation": {"zombieremediations", goodRestart + completed, printed{
-			remediationColumns, []string{"web-7d9c-fedcba9876543210", "web-7d9c", "RestartContainer", "Cleared", "12", "0", someAge},
+			remediationColumns, []string{"web-7d9c-fedcba9876543210", "web-7d9c", "RestartContainer", "-", "Cleared", "12", "0", someAge},
 			wideRemediation, []string{"app", "node-1", "all"},
 		}},
 	} {

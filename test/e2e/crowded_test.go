@@ -26,7 +26,7 @@ func crowdAgent(t *testing.T) crowdedAgent {
 	agent := agentPod(t, secondNode, "")
 	c := crowdedAgent{agent: agent, restarts: appStatus(t, agent).RestartCount, since: time.Now()}
 	c.cgroup = pidsCgroup(t, processNamed(t, agent, "zombie-agent"))
-	fillPIDs(t, c.cgroup)
+	fillPIDs(t, c.cgroup, 0)
 	return c
 }
 

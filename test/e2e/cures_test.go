@@ -34,6 +34,7 @@ func cures(t *testing.T) {
 		{"a preStop exec hook runs before the stop signal in the time of the grace", preStopExec},
 		{"a preStop sleep hook runs before the stop signal in the time of the grace", preStopSleep},
 		{"a restart succeeds while the runtime cannot fork", runtimeCannotFork},
+		{"a restart succeeds while the runtime's program gets no threads", runtimeGetsNoThreads},
 		{"an act whose agent ended before it acted is finished and not done", interruptedAct},
 		{"a second disruptive act waits for the first", secondWaits},
 		{"guards", guards},

@@ -112,17 +112,17 @@ func pidsCgroup(t *testing.T, pid int) string {
 	return unified
 }
 
-// fillPIDs takes a cgroup the room for any further process or thread, until the test ends.
-func fillPIDs(t *testing.T, cgroup string) {
+// fillPIDs leaves a cgroup room for so many further processes or threads, until the test ends.
+func fillPIDs(t *testing.T, cgroup string, room int) {
 	t.Helper()
-	current := readFile(t, cgroup+"/pids.current")
-	writeFile(t, cgroup+"/pids.max", current)
+	most := strconv.Itoa(parsePID(t, readFile(t, cgroup+"/pids.current")) + room)
+	writeFile(t, cgroup+"/pids.max", most)
 	t.Cleanup(func() {
 		if err := os.WriteFile(cgroup+"/pids.max", []byte("max"), 0o600); err != nil && !os.IsNotExist(err) {
 			t.Error(err)
 		}
 	})
-	t.Logf("%s has no room beyond %s PIDs", cgroup, current)
+	t.Logf("%s has no room beyond %s PIDs", cgroup, most)
 }
 
 func readFile(t *testing.T, name string) string {

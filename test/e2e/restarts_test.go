@@ -94,8 +94,13 @@ func loggedAt(t *testing.T, log, text string) time.Time {
 
 // runtimeCannotFork restarts a container in the state to which a leak leads: the cgroup of the zombies is full, and the
 // runtime's shim is in it, as with containerd's setting shim_cgroup. It cannot start runc, and so not kill.
-func runtimeCannotFork(t *testing.T) {
-	p, truth := leaking(t, "cannot-fork", "/leaks/never-waits", "never-waits")
+func runtimeCannotFork(t *testing.T) { restartWithRoom(t, "cannot-fork", 0) }
+
+// runtimeGetsNoThreads leaves room for runc itself, but not for its threads: it starts and ends with another error.
+func runtimeGetsNoThreads(t *testing.T) { restartWithRoom(t, "no-threads", 2) }
+
+func restartWithRoom(t *testing.T, name string, room int) {
+	p, truth := leaking(t, name, "/leaks/never-waits", "never-waits")
 	id := containerID(t, p, "app")
 	first := hostPID(t, p)
 	podCgroup := filepath.Dir(pidsCgroup(t, first))
@@ -105,7 +110,7 @@ func runtimeCannotFork(t *testing.T) {
 	}
 	shim := statFields(first)[1]
 	writeFile(t, shimCgroup+"/cgroup.procs", shim)
-	fillPIDs(t, podCgroup)
+	fillPIDs(t, podCgroup, room)
 	if _, err := output(kubectl, "exec", "-n", p.Namespace, p.Name, "--", "/leaks/say", "say", "hello"); err == nil {
 		t.Fatal("the runtime can still fork: this test shows nothing")
 	}
