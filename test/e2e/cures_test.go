@@ -49,7 +49,10 @@ func cures(t *testing.T) {
 // leaking makes a pod of one container that leaks in a namespace of its own, and waits until its zombies are in place.
 func leaking(t *testing.T, name string, command ...string) (*corev1.Pod, inPlace) {
 	t.Helper()
-	return leakingPod(t, pod(namespace(t, name), name, container("app", command...)))
+	p, truth := leakingPod(t, pod(namespace(t, name), name, container("app", command...)))
+	// A first report may tell only of those that are old enough by then.
+	waitReport(t, p, truth.zombies, 3*time.Minute)
+	return p, truth
 }
 
 func leakingPod(t *testing.T, p *corev1.Pod) (*corev1.Pod, inPlace) {
