@@ -35,6 +35,14 @@ func eventually(t *testing.T, timeout time.Duration, condition func(context.Cont
 func namespace(t *testing.T, name string) string {
 	t.Helper()
 	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	// Without its service account a namespace takes no pods, and where many are made at once that comes seconds later.
+	eventually(t, time.Minute, func(ctx context.Context) string {
+		err := api.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
+		if err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	return name
 }
 
