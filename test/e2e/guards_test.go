@@ -115,7 +115,7 @@ func (c guardCase) test(t *testing.T) {
 		if c.annotated {
 			object.Annotations = map[string]string{v1alpha1.AnnotationOptOut: ""}
 		}
-		create(t, object)
+		createNamespace(t, object)
 	}
 	p := guarded(ns, c.pod, container("app", "/leaks/start-no-wait", "start-no-wait", "-count=5"))
 	c.change(p)

@@ -34,16 +34,22 @@ func eventually(t *testing.T, timeout time.Duration, condition func(context.Cont
 // namespace makes a namespace for one test.
 func namespace(t *testing.T, name string) string {
 	t.Helper()
-	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
-	// Without its service account a namespace takes no pods, and where many are made at once that comes seconds later.
+	createNamespace(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	return name
+}
+
+// createNamespace makes a namespace and waits until it takes pods: where many are made at once, its service account, without
+// which it takes none, comes seconds later.
+func createNamespace(t *testing.T, object *corev1.Namespace) {
+	t.Helper()
+	create(t, object)
 	eventually(t, time.Minute, func(ctx context.Context) string {
-		err := api.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
+		err := api.Get(ctx, client.ObjectKey{Namespace: object.Name, Name: "default"}, &corev1.ServiceAccount{})
 		if err != nil {
 			return err.Error()
 		}
 		return ""
 	})
-	return name
 }
 
 // create makes an object, when that of an earlier run is gone, and removes it after the test.
