@@ -55,6 +55,32 @@ type Zombie struct {
 	StartedAt time.Time
 	// DiedAt is when it died, or the zero time where the kernel does not tell.
 	DiedAt time.Time
+	// Exit is how it ended.
+	Exit kernel.Exit
+}
+
+// LookAlikeKind says what a process is that looks like a zombie, or is one that its parent's wait() would not end.
+type LookAlikeKind int
+
+const (
+	// LeaderExited: the leader of the thread group has exited, other threads live. The process is alive.
+	LeaderExited LookAlikeKind = iota
+	// HeldByTracer: a tracer has to let go first.
+	HeldByTracer
+	// OtherExitSignal: it told its parent of its end by another signal than SIGCHLD, or by none.
+	OtherExitSignal
+)
+
+// LookAlike is a process in state Z that is no reapable zombie.
+type LookAlike struct {
+	Key
+	Identity
+	Kind      LookAlikeKind
+	ParentPID int
+	// Command is its command name, as it set it: foreign bytes.
+	Command string
+	// Exit is how it ended; of no meaning where the leader alone has exited.
+	Exit kernel.Exit
 }
 
 // Parent is the parent of at least one zombie.
@@ -71,14 +97,12 @@ type Result struct {
 	At time.Time
 	// Zombies have exited whole, are not traced, and wait for their parent.
 	Zombies []Zombie
-	// Parents are the parents of Zombies that could be read, by PID.
+	// Parents are the parents of Zombies and LookAlikes that could be read, by PID.
 	Parents map[int]Parent
 	// Unreadable is how many processes could not be read.
 	Unreadable int
-	// LiveLeaders is how many processes look like zombies but have live threads.
-	LiveLeaders int
-	// Traced is how many zombies are held by a tracer.
-	Traced int
+	// LookAlikes are in state Z too, but no zombies that a parent could reap.
+	LookAlikes []LookAlike
 }
 
 // Scanner takes looks. It remembers the identity of zombies between looks, because a zombie cannot change it.

@@ -18,22 +18,32 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=zombie-operator.io, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("AgeCount"):
 		return &apiv1alpha1.AgeCountApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Births"):
+		return &apiv1alpha1.BirthsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterZombiePolicy"):
 		return &apiv1alpha1.ClusterZombiePolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClusterZombiePolicySpec"):
 		return &apiv1alpha1.ClusterZombiePolicySpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ContainerObservation"):
 		return &apiv1alpha1.ContainerObservationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("DeadGroup"):
+		return &apiv1alpha1.DeadGroupApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HostParent"):
+		return &apiv1alpha1.HostParentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Judgement"):
 		return &apiv1alpha1.JudgementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LastAct"):
 		return &apiv1alpha1.LastActApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NextStep"):
 		return &apiv1alpha1.NextStepApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NodeObserved"):
+		return &apiv1alpha1.NodeObservedApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Observed"):
 		return &apiv1alpha1.ObservedApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Parent"):
 		return &apiv1alpha1.ParentApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PIDs"):
+		return &apiv1alpha1.PIDsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PolicyReference"):
 		return &apiv1alpha1.PolicyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RestartContainer"):
@@ -54,6 +64,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TriggerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TriggeredContainer"):
 		return &apiv1alpha1.TriggeredContainerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ZombieNodeReport"):
+		return &apiv1alpha1.ZombieNodeReportApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ZombieNodeReportSpec"):
+		return &apiv1alpha1.ZombieNodeReportSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ZombieNodeReportStatus"):
+		return &apiv1alpha1.ZombieNodeReportStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ZombiePolicy"):
 		return &apiv1alpha1.ZombiePolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ZombiePolicySpec"):

@@ -18,6 +18,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&ZombiePolicy{}, &ZombiePolicyList{},
 		&ClusterZombiePolicy{}, &ClusterZombiePolicyList{},
 		&ZombieReport{}, &ZombieReportList{},
+		&ZombieNodeReport{}, &ZombieNodeReportList{},
 		&ZombieRemediation{}, &ZombieRemediationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

@@ -61,13 +61,28 @@ type ZombiePolicySpec struct {
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be a container's name: lower case letters, digits or '-', starting and ending with a letter or digit"
 type ContainerName string
 
-// Trigger says from when on a container counts as leaking.
+// Trigger says from when on a container counts as leaking: when any of zombies, pidUsagePercent and exhaustionWithinSeconds is
+// set and holds for forSeconds.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.zombies) || has(self.pidUsagePercent) || has(self.exhaustionWithinSeconds)",message="must set at least one of zombies, pidUsagePercent and exhaustionWithinSeconds"
 type Trigger struct {
-	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks.
-	// +required
+	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks; 0 is not set.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4194304
-	Zombies int32 `json:"zombies"`
+	// +optional
+	Zombies int32 `json:"zombies,omitempty"`
+
+	// pidUsagePercent is how much of the tightest limit on processes is used from which on the container leaks, if zombies are at
+	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. 0 is not set.
+	// +kubebuilder:validation:Enum=50;70;80;90;95
+	// +optional
+	PIDUsagePercent int32 `json:"pidUsagePercent,omitempty"`
+
+	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak; 0 is not set.
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	// +optional
+	ExhaustionWithinSeconds int32 `json:"exhaustionWithinSeconds,omitempty"`
 
 	// minAgeSeconds is the age in seconds since its death from which on a zombie counts: one of 30, 60, 300, 900, 3600, 21600, 86400,
 	// the ages that reports count. A parent that reaps now and then never lets a zombie get old, so it never fires.

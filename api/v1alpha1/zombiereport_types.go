@@ -4,9 +4,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Field managers of a report's status: their fields are disjoint.
 const (
-	// FieldManagerAgent owns spec, status.observed and the condition Leaking.
+	// FieldManagerAgent owns spec, status.observed, the condition Leaking and the findings.
 	FieldManagerAgent = "zombie-agent"
-	// FieldManagerController owns the conditions Verified and Stale.
+	// FieldManagerController owns the conditions Verified, Stale and ProbeLeaks.
 	FieldManagerController = "zombie-controller"
 	// FieldManagerRemedy is the controller too, where it judges leaks by policies: it owns status.judgement and the
 	// conditions Triggered and Alerting.
@@ -43,15 +43,17 @@ var AgeEdgesSeconds = [...]int32{30, 60, 300, 900, 3600, 21600, 86400}
 // The tests in test/api weigh such a report, and hold these numbers against the CRD.
 const (
 	// MaxContainers is how many containers a report describes, those with most zombies first.
-	MaxContainers = 3
+	MaxContainers = 2
 	// MaxParents is how many parents a report names for each container, those with most zombies first.
-	MaxParents = 5
+	MaxParents = 3
+	// MaxDeadGroups is how many kinds of dead children a report tells of for each parent, the most frequent first.
+	MaxDeadGroups = 2
 	// MaxCommand is how many characters of a command name a report shows; the kernel keeps 15 of a process.
 	MaxCommand = 32
 	// MaxImage is how many characters of an image's name a report shows.
 	MaxImage = 256
 	// MaxConditionMessage is how many characters the message of a report's condition may have.
-	MaxConditionMessage = 320
+	MaxConditionMessage = 240
 )
 
 // ZombieReportSpec says which pod the report is about. It never changes.
@@ -95,8 +97,15 @@ type Observed struct {
 	// +optional
 	OldestZombieTime *metav1.Time `json:"oldestZombieTime,omitempty"`
 
+	// finding is for tables: the cause of the parent that holds most zombies or, where none counts, the first finding among the
+	// conditions.
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]*$`
+	// +optional
+	Finding string `json:"finding,omitempty"`
+
 	// containers are the pod's containers that hold zombies, the one with most first.
-	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:MaxItems=2
 	// +listType=atomic
 	// +optional
 	Containers []ContainerObservation `json:"containers,omitempty"`
@@ -141,9 +150,34 @@ type ContainerObservation struct {
 	// +optional
 	Ages []AgeCount `json:"ages,omitempty"`
 
+	// births says how fast zombies come; absent where one look does not tell.
+	// +optional
+	Births *Births `json:"births,omitempty"`
+
+	// pids is the limit on processes and threads that the container will meet first; absent where it could not be read.
+	// +optional
+	PIDs *PIDs `json:"pids,omitempty"`
+
+	// exhaustionTime is when, at this rate of births, the limit is reached; absent where nothing is born or it is more than a
+	// year away.
+	// +optional
+	ExhaustionTime *metav1.Time `json:"exhaustionTime,omitempty"`
+
+	// fullBy is the same for tables, in UTC and as precise as the forecast is.
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^[0-9][-0-9: hZ]*$`
+	// +optional
+	FullBy string `json:"fullBy,omitempty"`
+
+	// initInImage is the path of a program in the image of the container that is an init, such as tini, and is not PID 1.
+	// +kubebuilder:validation:MaxLength=48
+	// +kubebuilder:validation:Pattern=`^/[-A-Za-z0-9_./]*$`
+	// +optional
+	InitInImage string `json:"initInImage,omitempty"`
+
 	// parents are the processes that hold the zombies because they do not wait for them, the one with most first.
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:MaxItems=3
 	// +listType=atomic
 	// +optional
 	Parents []Parent `json:"parents,omitempty"`
@@ -153,6 +187,95 @@ type ContainerObservation struct {
 	// +kubebuilder:validation:Maximum=4194304
 	// +optional
 	ParentsOmitted int32 `json:"parentsOmitted,omitempty"`
+}
+
+// Births says how fast zombies come, by the start times of those that are there.
+type Births struct {
+	// perHour is how many are born in an hour, rounded.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	PerHour int32 `json:"perHour"`
+
+	// burst is how many are born at a time, where they come in bursts of equal distance.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4194304
+	// +optional
+	Burst int32 `json:"burst,omitempty"`
+
+	// periodSeconds is the distance of the bursts in seconds, rounded.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=31622400
+	// +optional
+	PeriodSeconds int32 `json:"periodSeconds,omitempty"`
+}
+
+// PIDLimit says whose limit on processes and threads is meant.
+//
+// +kubebuilder:validation:Enum=Container;Pod;Kubepods;PIDMax;ThreadsMax
+type PIDLimit string
+
+const (
+	// PIDLimitContainer is pids.max of the container's cgroup.
+	PIDLimitContainer PIDLimit = "Container"
+	// PIDLimitPod is pids.max of the pod's cgroup, the kubelet's podPidsLimit.
+	PIDLimitPod PIDLimit = "Pod"
+	// PIDLimitKubepods is pids.max of a cgroup above all pods.
+	PIDLimitKubepods PIDLimit = "Kubepods"
+	// PIDLimitPIDMax is the node's kernel.pid_max.
+	PIDLimitPIDMax PIDLimit = "PIDMax"
+	// PIDLimitThreadsMax is the node's kernel.threads-max.
+	PIDLimitThreadsMax PIDLimit = "ThreadsMax"
+)
+
+// PIDs is a limit on processes and threads, and how far it is used.
+type PIDs struct {
+	// used is how many processes, threads and zombies count against the limit.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
+	Used int32 `json:"used"`
+
+	// limit is how many there may be.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2147483647
+	Limit int32 `json:"limit"`
+
+	// limitedBy says whose limit it is.
+	// +required
+	LimitedBy PIDLimit `json:"limitedBy"`
+
+	// usedPercent is how much of the limit is used.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	UsedPercent int32 `json:"usedPercent"`
+
+	// forksFailing is true where forks were refused at a limit since the look before.
+	// +optional
+	ForksFailing bool `json:"forksFailing,omitempty"`
+}
+
+// DeadGroup is one kind of dead children.
+type DeadGroup struct {
+	// command is their command name, with everything but printable ASCII replaced by '?'.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	Command string `json:"command"`
+
+	// exit is how they ended: "exit 1" or "killed by 9"; absent where the agent may not read it.
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^(exit|killed by) [0-9]{1,3}$`
+	// +optional
+	Exit string `json:"exit,omitempty"`
+
+	// zombies is how many of them there are.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4194304
+	Zombies int32 `json:"zombies"`
 }
 
 // AgeCount is one line of the histogram of ages.
@@ -168,22 +291,6 @@ type AgeCount struct {
 	// +kubebuilder:validation:Maximum=4194304
 	Zombies int32 `json:"zombies"`
 }
-
-// Cause says why zombies stay.
-//
-// +kubebuilder:validation:Enum=PID1DoesNotReap;ParentDoesNotWait;ParentOutsideContainer
-type Cause string
-
-const (
-	// CausePID1DoesNotReap: the zombies are children of the container's PID 1, which inherits every orphan of the
-	// container and does not wait for them.
-	CausePID1DoesNotReap Cause = "PID1DoesNotReap"
-	// CauseParentDoesNotWait: the zombies are children of another process of the container, which does not wait for them.
-	CauseParentDoesNotWait Cause = "ParentDoesNotWait"
-	// CauseParentOutsideContainer: the parent of the zombies is not a process of the container, but, say, the
-	// container runtime's shim. Nothing inside the container can reap them.
-	CauseParentOutsideContainer Cause = "ParentOutsideContainer"
-)
 
 // Parent is a process that holds zombies.
 //
@@ -228,11 +335,37 @@ type Parent struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 
+	// evidence is what was read of the parent.
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	// +optional
+	Evidence string `json:"evidence,omitempty"`
+
 	// fix is what ends the leak for good.
-	// +kubebuilder:validation:MaxLength=140
+	// +kubebuilder:validation:MaxLength=180
 	// +kubebuilder:validation:Pattern=`^[ -~]*$`
 	// +optional
 	Fix string `json:"fix,omitempty"`
+
+	// cannotHelp are the remedies that cannot work on these zombies; whether another works is known when it was tried.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=6
+	// +listType=atomic
+	// +optional
+	CannotHelp []Remedy `json:"cannotHelp,omitempty"`
+
+	// dead are the kinds of dead children, the most frequent first.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +listType=atomic
+	// +optional
+	Dead []DeadGroup `json:"dead,omitempty"`
+
+	// deadOmitted is the number of zombies that are of further kinds.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4194304
+	// +optional
+	DeadOmitted int32 `json:"deadOmitted,omitempty"`
 }
 
 // Judgement is what the controller makes of the observation.
@@ -251,7 +384,7 @@ type Judgement struct {
 	Next *NextStep `json:"next,omitempty"`
 
 	// triggered are the containers in which the trigger of the governing policy holds.
-	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:MaxItems=2
 	// +listType=map
 	// +listMapKey=name
 	// +optional
@@ -304,12 +437,13 @@ type NextStep struct {
 	Message string `json:"message,omitempty"`
 }
 
-// ZombieReportStatus is written by server-side apply: the agent owns observed and the condition Leaking, the controller the rest.
+// ZombieReportStatus is written by server-side apply: the agent owns observed, the condition Leaking and the findings, the controller the rest.
 type ZombieReportStatus struct {
-	// conditions: Leaking (agent), Verified, Stale, Triggered and Alerting (controller).
-	// +kubebuilder:validation:MaxItems=5
-	// +kubebuilder:validation:XValidation:rule="self.all(c, c.message.size() <= 320)",message="each message may have at most 320 characters"
-	// +kubebuilder:validation:XValidation:rule="self.all(c, c.type.size() <= 32 && c.reason.size() <= 64)",message="each type may have at most 32 characters, each reason at most 64"
+	// conditions: Leaking, LeaderExited, HeldByTracer, OtherExitSignal, ContainerDead and PileBehindD (agent), Verified, Stale,
+	// ProbeLeaks, Triggered and Alerting (controller).
+	// +kubebuilder:validation:MaxItems=11
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.message.size() <= 240)",message="each message may have at most 240 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.type.size() <= 16 && c.reason.size() <= 40)",message="each type may have at most 16 characters, each reason at most 40"
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -334,7 +468,9 @@ type ZombieReportStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Zombies",type=integer,JSONPath=`.status.observed.zombies`
 // +kubebuilder:printcolumn:name="Parent",type=string,JSONPath=`.status.observed.containers[0].parents[0].command`
-// +kubebuilder:printcolumn:name="Cause",type=string,JSONPath=`.status.observed.containers[0].parents[0].cause`
+// +kubebuilder:printcolumn:name="Cause",type=string,JSONPath=`.status.observed.finding`
+// +kubebuilder:printcolumn:name="PIDs %",type=integer,JSONPath=`.status.observed.containers[0].pids.usedPercent`
+// +kubebuilder:printcolumn:name="Full By",type=string,JSONPath=`.status.observed.containers[0].fullBy`
 // +kubebuilder:printcolumn:name="Doing",type=string,JSONPath=`.status.judgement.next.doing`
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.conditions[?(@.type=="Leaking")].lastTransitionTime`
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.spec.podName`,priority=1

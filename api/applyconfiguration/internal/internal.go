@@ -34,6 +34,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: zombies
       type:
         scalar: numeric
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Births
+  map:
+    fields:
+    - name: burst
+      type:
+        scalar: numeric
+    - name: perHour
+      type:
+        scalar: numeric
+    - name: periodSeconds
+      type:
+        scalar: numeric
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Cause
   scalar: string
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ClusterZombiePolicy
@@ -99,10 +111,22 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.AgeCount
           elementRelationship: atomic
+    - name: births
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.Births
     - name: containerID
       type:
         scalar: string
+    - name: exhaustionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: fullBy
+      type:
+        scalar: string
     - name: image
+      type:
+        scalar: string
+    - name: initInImage
       type:
         scalar: string
     - name: name
@@ -117,11 +141,35 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: parentsOmitted
       type:
         scalar: numeric
+    - name: pids
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.PIDs
+    - name: zombies
+      type:
+        scalar: numeric
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.DeadGroup
+  map:
+    fields:
+    - name: command
+      type:
+        scalar: string
+    - name: exit
+      type:
+        scalar: string
     - name: zombies
       type:
         scalar: numeric
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Everything
   scalar: string
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.HostParent
+  map:
+    fields:
+    - name: command
+      type:
+        scalar: string
+    - name: zombies
+      type:
+        scalar: numeric
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Judgement
   map:
     fields:
@@ -183,6 +231,37 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.NodeObserved
+  map:
+    fields:
+    - name: birthsPerHour
+      type:
+        scalar: numeric
+    - name: exhaustionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: fullBy
+      type:
+        scalar: string
+    - name: hostZombies
+      type:
+        scalar: numeric
+    - name: parents
+      type:
+        list:
+          elementType:
+            namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.HostParent
+          elementRelationship: atomic
+    - name: parentsOmitted
+      type:
+        scalar: numeric
+    - name: pids
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.PIDs
+    - name: unattributed
+      type:
+        scalar: numeric
+    elementRelationship: atomic
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Observed
   map:
     fields:
@@ -195,6 +274,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: containersOmitted
       type:
         scalar: numeric
+    - name: finding
+      type:
+        scalar: string
     - name: oldestZombieTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -204,13 +286,51 @@ var schemaYAML = typed.YAMLObject(`types:
     elementRelationship: atomic
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Outcome
   scalar: string
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.PIDLimit
+  scalar: string
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.PIDs
+  map:
+    fields:
+    - name: forksFailing
+      type:
+        scalar: boolean
+    - name: limit
+      type:
+        scalar: numeric
+    - name: limitedBy
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.PIDLimit
+    - name: used
+      type:
+        scalar: numeric
+    - name: usedPercent
+      type:
+        scalar: numeric
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Parent
   map:
     fields:
+    - name: cannotHelp
+      type:
+        list:
+          elementType:
+            namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.Remedy
+          elementRelationship: atomic
     - name: cause
       type:
         namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.Cause
     - name: command
+      type:
+        scalar: string
+    - name: dead
+      type:
+        list:
+          elementType:
+            namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.DeadGroup
+          elementRelationship: atomic
+    - name: deadOmitted
+      type:
+        scalar: numeric
+    - name: evidence
       type:
         scalar: string
     - name: fix
@@ -246,6 +366,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.RemediationAction
+  scalar: string
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Remedy
   scalar: string
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.RestartContainer
   map:
@@ -341,6 +463,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.Trigger
   map:
     fields:
+    - name: exhaustionWithinSeconds
+      type:
+        scalar: numeric
     - name: forSeconds
       type:
         scalar: numeric
@@ -349,6 +474,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 300
+    - name: pidUsagePercent
+      type:
+        scalar: numeric
     - name: zombies
       type:
         scalar: numeric
@@ -361,6 +489,44 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: since
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombieNodeReport
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombieNodeReportSpec
+    - name: status
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombieNodeReportStatus
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombieNodeReportSpec
+  map:
+    fields:
+    - name: nodeName
+      type:
+        scalar: string
+- name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombieNodeReportStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: observed
+      type:
+        namedType: com.github.zombie-operator.zombie-operator.api.v1alpha1.NodeObserved
 - name: com.github.zombie-operator.zombie-operator.api.v1alpha1.ZombiePolicy
   map:
     fields:

@@ -4,6 +4,7 @@ package v1alpha1
 
 import (
 	apiv1alpha1 "github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ContainerObservationApplyConfiguration represents a declarative configuration of the ContainerObservation type for use
@@ -22,6 +23,17 @@ type ContainerObservationApplyConfiguration struct {
 	Zombies *int32 `json:"zombies,omitempty"`
 	// ages counts the zombies by age. Counts are cumulative: a zombie an hour old is in every line up to 3600.
 	Ages []AgeCountApplyConfiguration `json:"ages,omitempty"`
+	// births says how fast zombies come; absent where one look does not tell.
+	Births *BirthsApplyConfiguration `json:"births,omitempty"`
+	// pids is the limit on processes and threads that the container will meet first; absent where it could not be read.
+	PIDs *PIDsApplyConfiguration `json:"pids,omitempty"`
+	// exhaustionTime is when, at this rate of births, the limit is reached; absent where nothing is born or it is more than a
+	// year away.
+	ExhaustionTime *v1.Time `json:"exhaustionTime,omitempty"`
+	// fullBy is the same for tables, in UTC and as precise as the forecast is.
+	FullBy *string `json:"fullBy,omitempty"`
+	// initInImage is the path of a program in the image of the container that is an init, such as tini, and is not PID 1.
+	InitInImage *string `json:"initInImage,omitempty"`
 	// parents are the processes that hold the zombies because they do not wait for them, the one with most first.
 	Parents []ParentApplyConfiguration `json:"parents,omitempty"`
 	// parentsOmitted is the number of further parents with zombies.
@@ -76,6 +88,46 @@ func (b *ContainerObservationApplyConfiguration) WithAges(values ...*AgeCountApp
 		}
 		b.Ages = append(b.Ages, *values[i])
 	}
+	return b
+}
+
+// WithBirths sets the Births field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Births field is set to the value of the last call.
+func (b *ContainerObservationApplyConfiguration) WithBirths(value *BirthsApplyConfiguration) *ContainerObservationApplyConfiguration {
+	b.Births = value
+	return b
+}
+
+// WithPIDs sets the PIDs field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PIDs field is set to the value of the last call.
+func (b *ContainerObservationApplyConfiguration) WithPIDs(value *PIDsApplyConfiguration) *ContainerObservationApplyConfiguration {
+	b.PIDs = value
+	return b
+}
+
+// WithExhaustionTime sets the ExhaustionTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ExhaustionTime field is set to the value of the last call.
+func (b *ContainerObservationApplyConfiguration) WithExhaustionTime(value v1.Time) *ContainerObservationApplyConfiguration {
+	b.ExhaustionTime = &value
+	return b
+}
+
+// WithFullBy sets the FullBy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the FullBy field is set to the value of the last call.
+func (b *ContainerObservationApplyConfiguration) WithFullBy(value string) *ContainerObservationApplyConfiguration {
+	b.FullBy = &value
+	return b
+}
+
+// WithInitInImage sets the InitInImage field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the InitInImage field is set to the value of the last call.
+func (b *ContainerObservationApplyConfiguration) WithInitInImage(value string) *ContainerObservationApplyConfiguration {
+	b.InitInImage = &value
 	return b
 }
 

@@ -15,6 +15,9 @@ type ObservedApplyConfiguration struct {
 	Zombies *int32 `json:"zombies,omitempty"`
 	// oldestZombieTime is when the oldest of them died.
 	OldestZombieTime *v1.Time `json:"oldestZombieTime,omitempty"`
+	// finding is for tables: the cause of the parent that holds most zombies or, where none counts, the first finding among the
+	// conditions.
+	Finding *string `json:"finding,omitempty"`
 	// containers are the pod's containers that hold zombies, the one with most first.
 	Containers []ContainerObservationApplyConfiguration `json:"containers,omitempty"`
 	// containersOmitted is the number of further containers with zombies.
@@ -40,6 +43,14 @@ func (b *ObservedApplyConfiguration) WithZombies(value int32) *ObservedApplyConf
 // If called multiple times, the OldestZombieTime field is set to the value of the last call.
 func (b *ObservedApplyConfiguration) WithOldestZombieTime(value v1.Time) *ObservedApplyConfiguration {
 	b.OldestZombieTime = &value
+	return b
+}
+
+// WithFinding sets the Finding field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Finding field is set to the value of the last call.
+func (b *ObservedApplyConfiguration) WithFinding(value string) *ObservedApplyConfiguration {
+	b.Finding = &value
 	return b
 }
 

@@ -27,8 +27,16 @@ type ParentApplyConfiguration struct {
 	Cause *apiv1alpha1.Cause `json:"cause,omitempty"`
 	// message is the cause in a sentence.
 	Message *string `json:"message,omitempty"`
+	// evidence is what was read of the parent.
+	Evidence *string `json:"evidence,omitempty"`
 	// fix is what ends the leak for good.
 	Fix *string `json:"fix,omitempty"`
+	// cannotHelp are the remedies that cannot work on these zombies; whether another works is known when it was tried.
+	CannotHelp []apiv1alpha1.Remedy `json:"cannotHelp,omitempty"`
+	// dead are the kinds of dead children, the most frequent first.
+	Dead []DeadGroupApplyConfiguration `json:"dead,omitempty"`
+	// deadOmitted is the number of zombies that are of further kinds.
+	DeadOmitted *int32 `json:"deadOmitted,omitempty"`
 }
 
 // ParentApplyConfiguration constructs a declarative configuration of the Parent type for use with
@@ -93,10 +101,49 @@ func (b *ParentApplyConfiguration) WithMessage(value string) *ParentApplyConfigu
 	return b
 }
 
+// WithEvidence sets the Evidence field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Evidence field is set to the value of the last call.
+func (b *ParentApplyConfiguration) WithEvidence(value string) *ParentApplyConfiguration {
+	b.Evidence = &value
+	return b
+}
+
 // WithFix sets the Fix field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Fix field is set to the value of the last call.
 func (b *ParentApplyConfiguration) WithFix(value string) *ParentApplyConfiguration {
 	b.Fix = &value
+	return b
+}
+
+// WithCannotHelp adds the given value to the CannotHelp field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the CannotHelp field.
+func (b *ParentApplyConfiguration) WithCannotHelp(values ...apiv1alpha1.Remedy) *ParentApplyConfiguration {
+	for i := range values {
+		b.CannotHelp = append(b.CannotHelp, values[i])
+	}
+	return b
+}
+
+// WithDead adds the given value to the Dead field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Dead field.
+func (b *ParentApplyConfiguration) WithDead(values ...*DeadGroupApplyConfiguration) *ParentApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithDead")
+		}
+		b.Dead = append(b.Dead, *values[i])
+	}
+	return b
+}
+
+// WithDeadOmitted sets the DeadOmitted field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DeadOmitted field is set to the value of the last call.
+func (b *ParentApplyConfiguration) WithDeadOmitted(value int32) *ParentApplyConfiguration {
+	b.DeadOmitted = &value
 	return b
 }

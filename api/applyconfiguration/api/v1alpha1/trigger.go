@@ -5,10 +5,16 @@ package v1alpha1
 // TriggerApplyConfiguration represents a declarative configuration of the Trigger type for use
 // with apply.
 //
-// Trigger says from when on a container counts as leaking.
+// Trigger says from when on a container counts as leaking: when any of zombies, pidUsagePercent and exhaustionWithinSeconds is
+// set and holds for forSeconds.
 type TriggerApplyConfiguration struct {
-	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks.
+	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks; 0 is not set.
 	Zombies *int32 `json:"zombies,omitempty"`
+	// pidUsagePercent is how much of the tightest limit on processes is used from which on the container leaks, if zombies are at
+	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. 0 is not set.
+	PIDUsagePercent *int32 `json:"pidUsagePercent,omitempty"`
+	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak; 0 is not set.
+	ExhaustionWithinSeconds *int32 `json:"exhaustionWithinSeconds,omitempty"`
 	// minAgeSeconds is the age in seconds since its death from which on a zombie counts: one of 30, 60, 300, 900, 3600, 21600, 86400,
 	// the ages that reports count. A parent that reaps now and then never lets a zombie get old, so it never fires.
 	MinAgeSeconds *int32 `json:"minAgeSeconds,omitempty"`
@@ -27,6 +33,22 @@ func Trigger() *TriggerApplyConfiguration {
 // If called multiple times, the Zombies field is set to the value of the last call.
 func (b *TriggerApplyConfiguration) WithZombies(value int32) *TriggerApplyConfiguration {
 	b.Zombies = &value
+	return b
+}
+
+// WithPIDUsagePercent sets the PIDUsagePercent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PIDUsagePercent field is set to the value of the last call.
+func (b *TriggerApplyConfiguration) WithPIDUsagePercent(value int32) *TriggerApplyConfiguration {
+	b.PIDUsagePercent = &value
+	return b
+}
+
+// WithExhaustionWithinSeconds sets the ExhaustionWithinSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ExhaustionWithinSeconds field is set to the value of the last call.
+func (b *TriggerApplyConfiguration) WithExhaustionWithinSeconds(value int32) *TriggerApplyConfiguration {
+	b.ExhaustionWithinSeconds = &value
 	return b
 }
 

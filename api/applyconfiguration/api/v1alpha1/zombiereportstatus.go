@@ -9,9 +9,10 @@ import (
 // ZombieReportStatusApplyConfiguration represents a declarative configuration of the ZombieReportStatus type for use
 // with apply.
 //
-// ZombieReportStatus is written by server-side apply: the agent owns observed and the condition Leaking, the controller the rest.
+// ZombieReportStatus is written by server-side apply: the agent owns observed, the condition Leaking and the findings, the controller the rest.
 type ZombieReportStatusApplyConfiguration struct {
-	// conditions: Leaking (agent), Verified, Stale, Triggered and Alerting (controller).
+	// conditions: Leaking, LeaderExited, HeldByTracer, OtherExitSignal, ContainerDead and PileBehindD (agent), Verified, Stale,
+	// ProbeLeaks, Triggered and Alerting (controller).
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observed is what the agent saw. Without it nothing is known yet, which is not the same as no zombies.
 	Observed *ObservedApplyConfiguration `json:"observed,omitempty"`

@@ -29,6 +29,7 @@ func commands() []command {
 		{"build", "", "only build and download into the cache", "zcluster build", build},
 		{"image-build", "", "build an image archive from a Dockerfile, offline",
 			"zcluster image-build --context . --tag localhost/zombie-operator:dev --build-arg BASE=scratch --output operator.tar", imageBuild},
+		{"emulator", "", "download qemu and a kernel, and say where they are, as JSON", "zcluster emulator", emulator},
 		{"restart-containerd", "", "kill containerd on a node and start it again; pods go on", "zcluster restart-containerd --node node-1", restartContainerd},
 	}
 }

@@ -28,16 +28,15 @@ func Available() bool {
 // Apt works in a directory of its own.
 type Apt struct{ Dir string }
 
-// Unpack fills root with the packages. With libraries it adds the shared libraries they need, except the C library:
-// that must be the one of the running machine.
+// Unpack fills root with the packages, and with those they need that are wanted; nil wants none.
 // root appears only when everything is in it, so a directory that exists is complete.
-func (a Apt) Unpack(ctx context.Context, root string, libraries bool, packages ...string) error {
+func (a Apt) Unpack(ctx context.Context, root string, wanted func(name string) bool, packages ...string) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
 	names := packages
-	if libraries {
-		closure, err := a.closure(ctx, packages)
+	if wanted != nil {
+		closure, err := a.closure(ctx, wanted, packages)
 		if err != nil {
 			return err
 		}
@@ -54,15 +53,15 @@ func (a Apt) Unpack(ctx context.Context, root string, libraries bool, packages .
 	return unpack(ctx, archives, root)
 }
 
-// closure asks apt what an installation on an empty system would bring, and keeps what programs load at run time.
-func (a Apt) closure(ctx context.Context, packages []string) ([]string, error) {
+// closure asks apt what an installation on an empty system would bring, and keeps the packages and what is wanted.
+func (a Apt) closure(ctx context.Context, wanted func(name string) bool, packages []string) ([]string, error) {
 	args := append([]string{"--simulate", "--no-install-recommends", "install"}, packages...)
 	out, err := a.run(ctx, a.Dir, args...)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(parseSimulation(out), func(name string) bool {
-		return !slices.Contains(packages, name) && !isLibrary(name)
+		return !slices.Contains(packages, name) && !wanted(name)
 	}), nil
 }
 
@@ -77,7 +76,9 @@ func parseSimulation(out string) []string {
 	return names
 }
 
-func isLibrary(name string) bool {
+// Libraries wants the shared libraries that programs load at run time, except the C library: that must be the one of the
+// running machine.
+func Libraries(name string) bool {
 	return strings.HasPrefix(name, "lib") && !strings.HasPrefix(name, "libc6") && !strings.Contains(name, "perl") && !strings.HasPrefix(name, "libpam")
 }
 

@@ -33,8 +33,8 @@ func TestOnlyLibrariesAreLoadedAtRunTime(t *testing.T) {
 		"libgpgme11": true, "libseccomp2": true,
 		"libc6": false, "libc6-i386": false, "libperl5.36": false, "libfile-find-rule-perl": false, "adduser": false, "gnupg": false,
 	} {
-		if got := isLibrary(name); got != want {
-			t.Errorf("isLibrary(%q) is %t", name, got)
+		if got := Libraries(name); got != want {
+			t.Errorf("Libraries(%q) is %t", name, got)
 		}
 	}
 }

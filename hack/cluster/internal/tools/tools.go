@@ -95,7 +95,7 @@ func Build(ctx context.Context, cache dirs.Cache, log *progress.Log) error {
 // runtimeTools takes containerd, runc and the CNI plugins from Debian packages, or from the PATH where there is no apt.
 func runtimeTools(ctx context.Context, cache dirs.Cache, log *progress.Log) (Tools, error) {
 	if apt.Available() {
-		err := unpackOnce(ctx, cache, log, cache.Debs("runtime"), false, "containerd", "runc", "containernetworking-plugins")
+		err := unpackOnce(ctx, cache, log, cache.Debs("runtime"), nil, "containerd", "runc", "containernetworking-plugins")
 		if err != nil {
 			return Tools{}, err
 		}
@@ -139,16 +139,16 @@ func Buildah(ctx context.Context, cache dirs.Cache, log *progress.Log) (string, 
 		return "", errors.New("providing buildah: this needs apt-get and dpkg; elsewhere build the image with your own tool and `zcluster load` it")
 	}
 	root := cache.Debs("buildah")
-	return root, unpackOnce(ctx, cache, log, root, true, "buildah")
+	return root, unpackOnce(ctx, cache, log, root, apt.Libraries, "buildah")
 }
 
-func unpackOnce(ctx context.Context, cache dirs.Cache, log *progress.Log, root string, libraries bool, packages ...string) error {
+func unpackOnce(ctx context.Context, cache dirs.Cache, log *progress.Log, root string, wanted func(name string) bool, packages ...string) error {
 	if _, err := os.Stat(root); err == nil {
 		return nil
 	}
 	what := "downloading and unpacking (not installing) " + strings.Join(packages, ", ")
 	return log.Step(what, nil, func() error {
-		return apt.Apt{Dir: cache.Apt()}.Unpack(ctx, root, libraries, packages...)
+		return apt.Apt{Dir: cache.Apt()}.Unpack(ctx, root, wanted, packages...)
 	})
 }
 
