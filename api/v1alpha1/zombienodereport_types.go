@@ -38,7 +38,7 @@ type ZombieNodeReportSpec struct {
 type HostParent struct {
 	// command is the command name of the parents, with everything but printable ASCII replaced by '?'.
 	// +required
-	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^[ -~]*$`
 	Command string `json:"command"`
 
@@ -101,10 +101,10 @@ type NodeObserved struct {
 }
 
 // ZombieNodeReportStatus is written by server-side apply: the agent owns observed and the conditions Leaking and PIDPressure,
-// the controller the condition Stale.
+// the controller the conditions Stale and Told.
 type ZombieNodeReportStatus struct {
-	// conditions: Leaking (zombies of the host, or unattributed ones) and PIDPressure (agent), Stale (controller).
-	// +kubebuilder:validation:MaxItems=3
+	// conditions: Leaking (zombies of the host, or unattributed ones) and PIDPressure (agent), Stale and Told (controller).
+	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.message.size() <= 240)",message="each message may have at most 240 characters"
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.type.size() <= 16 && c.reason.size() <= 40)",message="each type may have at most 16 characters, each reason at most 40"
 	// +listType=map
@@ -122,7 +122,7 @@ type ZombieNodeReportStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=znr,categories=zombies
-// +kubebuilder:validation:XValidation:rule="self.metadata.name == self.spec.nodeName",message="must have the name of its node"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == self.spec.nodeName",fieldPath=".spec.nodeName",message="must be the name of the report, too"
 // +kubebuilder:printcolumn:name="Host Zombies",type=integer,JSONPath=`.status.observed.hostZombies`
 // +kubebuilder:printcolumn:name="Parent",type=string,JSONPath=`.status.observed.parents[0].command`
 // +kubebuilder:printcolumn:name="Unattributed",type=integer,JSONPath=`.status.observed.unattributed`

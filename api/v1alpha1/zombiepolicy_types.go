@@ -78,9 +78,10 @@ type Trigger struct {
 	// +optional
 	PIDUsagePercent int32 `json:"pidUsagePercent,omitempty"`
 
-	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak; 0 is not set.
-	// +kubebuilder:validation:Minimum=60
-	// +kubebuilder:validation:Maximum=604800
+	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak, if its own births
+	// are at least a tenth of what fills the limit: one of 600, 3600, 21600, 86400, 604800, the steps at which reports are written.
+	// 0 is not set.
+	// +kubebuilder:validation:Enum=600;3600;21600;86400;604800
 	// +optional
 	ExhaustionWithinSeconds int32 `json:"exhaustionWithinSeconds,omitempty"`
 

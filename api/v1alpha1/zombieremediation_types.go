@@ -263,6 +263,7 @@ type ZombieRemediationStatus struct {
 
 	// message is the outcome in a sentence.
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
 	// +optional
 	Message string `json:"message,omitempty"`
 }

@@ -49,7 +49,7 @@ const (
 	// MaxDeadGroups is how many kinds of dead children a report tells of for each parent, the most frequent first.
 	MaxDeadGroups = 2
 	// MaxCommand is how many characters of a command name a report shows; the kernel keeps 15 of a process.
-	MaxCommand = 32
+	MaxCommand = 16
 	// MaxImage is how many characters of an image's name a report shows.
 	MaxImage = 256
 	// MaxConditionMessage is how many characters the message of a report's condition may have.
@@ -189,84 +189,16 @@ type ContainerObservation struct {
 	ParentsOmitted int32 `json:"parentsOmitted,omitempty"`
 }
 
-// Births says how fast zombies come, by the start times of those that are there.
-type Births struct {
-	// perHour is how many are born in an hour, rounded.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000000000
-	PerHour int32 `json:"perHour"`
-
-	// burst is how many are born at a time, where they come in bursts of equal distance.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=4194304
-	// +optional
-	Burst int32 `json:"burst,omitempty"`
-
-	// periodSeconds is the distance of the bursts in seconds, rounded.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=31622400
-	// +optional
-	PeriodSeconds int32 `json:"periodSeconds,omitempty"`
-}
-
-// PIDLimit says whose limit on processes and threads is meant.
-//
-// +kubebuilder:validation:Enum=Container;Pod;Kubepods;PIDMax;ThreadsMax
-type PIDLimit string
-
-const (
-	// PIDLimitContainer is pids.max of the container's cgroup.
-	PIDLimitContainer PIDLimit = "Container"
-	// PIDLimitPod is pids.max of the pod's cgroup, the kubelet's podPidsLimit.
-	PIDLimitPod PIDLimit = "Pod"
-	// PIDLimitKubepods is pids.max of a cgroup above all pods.
-	PIDLimitKubepods PIDLimit = "Kubepods"
-	// PIDLimitPIDMax is the node's kernel.pid_max.
-	PIDLimitPIDMax PIDLimit = "PIDMax"
-	// PIDLimitThreadsMax is the node's kernel.threads-max.
-	PIDLimitThreadsMax PIDLimit = "ThreadsMax"
-)
-
-// PIDs is a limit on processes and threads, and how far it is used.
-type PIDs struct {
-	// used is how many processes, threads and zombies count against the limit.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=2147483647
-	Used int32 `json:"used"`
-
-	// limit is how many there may be.
-	// +required
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=2147483647
-	Limit int32 `json:"limit"`
-
-	// limitedBy says whose limit it is.
-	// +required
-	LimitedBy PIDLimit `json:"limitedBy"`
-
-	// usedPercent is how much of the limit is used.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=100
-	UsedPercent int32 `json:"usedPercent"`
-
-	// forksFailing is true where forks were refused at a limit since the look before.
-	// +optional
-	ForksFailing bool `json:"forksFailing,omitempty"`
-}
-
 // DeadGroup is one kind of dead children.
 type DeadGroup struct {
 	// command is their command name, with everything but printable ASCII replaced by '?'.
 	// +required
-	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^[ -~]*$`
 	Command string `json:"command"`
 
 	// exit is how they ended: "exit 1" or "killed by 9"; absent where the agent may not read it.
-	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:MaxLength=13
 	// +kubebuilder:validation:Pattern=`^(exit|killed by) [0-9]{1,3}$`
 	// +optional
 	Exit string `json:"exit,omitempty"`
@@ -311,7 +243,7 @@ type Parent struct {
 
 	// command is the parent's command name (/proc/PID/comm), with everything but printable ASCII replaced by '?'.
 	// +required
-	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:Pattern=`^[ -~]*$`
 	Command string `json:"command"`
 

@@ -24,7 +24,7 @@ type printed struct {
 func TestKubectlGetPrints(t *testing.T) {
 	t.Parallel()
 	policyColumns := []string{"Name", "Mode", "Ready", "Governed", "Leaking", "Last Outcome", "Age"}
-	reportColumns := []string{"Name", "Zombies", "Parent", "Cause", "Doing", "Since"}
+	reportColumns := []string{"Name", "Zombies", "Parent", "Cause", "PIDs %", "Full By", "Doing", "Since"}
 	wideReport := []string{"Pod", "Container", "PID", "Oldest", "Node", "Policy", "Mode", "Last Outcome", "Leaking", "Stale"}
 	remediationColumns := []string{"Name", "Pod", "Action", "Signal", "Outcome", "Before", "After", "Age"}
 	wideRemediation := []string{"Container", "Node", "Policy"}
@@ -46,16 +46,21 @@ func TestKubectlGetPrints(t *testing.T) {
 			[]string{"Priority", "Zombies"}, []string{"0", "50"},
 		}},
 		"a report with containers": {"zombiereports", goodReport, printed{
-			reportColumns, []string{report, "12", "node", "PID1DoesNotReap", "DryRun:SIGCHLD", someAge},
+			reportColumns, []string{report, "12", "node", "PID1DoesNotReap", "80", "01-31 15:04Z", "DryRun:SIGCHLD", someAge},
 			wideReport, []string{"web-7d9c", "app", "1", someAge, "node-1", "web", "DryRun", "NoEffect", "True", "-"},
 		}},
 		"a report without containers": {"zombiereports", beforeStatus(goodReport) + "status: {observed: {zombies: 0}}\n", printed{
-			reportColumns, []string{report, "0", "-", "-", "-", "-"},
+			reportColumns, []string{report, "0", "-", "-", "-", "-", "-", "-"},
 			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-", "-", "-", "-", "-"},
 		}},
 		"a report that says nothing yet": {"zombiereports", beforeStatus(goodReport), printed{
-			reportColumns, []string{report, "-", "-", "-", "-", "-"},
+			reportColumns, []string{report, "-", "-", "-", "-", "-", "-", "-"},
 			wideReport, []string{"web-7d9c", "-", "-", "-", "node-1", "-", "-", "-", "-", "-"},
+		}},
+		"a report of a node": {"zombienodereports", goodNodeReport, printed{
+			[]string{"Name", "Host Zombies", "Parent", "Unattributed", "PIDs %", "Full By", "Age"},
+			[]string{"node-1", "30", "kubelet", "1", "0", "01-31 15:04Z", someAge},
+			[]string{"Stale"}, []string{"-"},
 		}},
 		"a remediation that nobody has claimed yet": {"zombieremediations", goodRestart, printed{
 			remediationColumns, []string{"web-7d9c-fedcba9876543210", "web-7d9c", "RestartContainer", "-", "-", "-", "-", someAge},
@@ -90,7 +95,7 @@ func beforeStatus(object string) string {
 func printedBy(t *testing.T, plural, namespace, name string) printed {
 	t.Helper()
 	path := "/apis/zombie-operator.io/v1alpha1/namespaces/" + namespace + "/" + plural + "/" + name
-	if strings.HasPrefix(plural, "cluster") {
+	if strings.HasPrefix(plural, "cluster") || plural == "zombienodereports" {
 		path = "/apis/zombie-operator.io/v1alpha1/" + plural + "/" + name
 	}
 	table := getTable(t, path)

@@ -47,7 +47,8 @@ func exportedReasons(t *testing.T, prefix string) map[string]bool {
 	return found
 }
 
-var firstCell = regexp.MustCompile("(?m)^\\| `([A-Za-z0-9]+)` \\|")
+// firstCell is a word in the first column, which may be a link to a page of its own.
+var firstCell = regexp.MustCompile("(?m)^\\| \\[?`([A-Za-z0-9]+)`(?:\\]\\([^)]*\\))? \\|")
 
 // rowsUnder are the words in the first column of the tables of one section of a document.
 func rowsUnder(t *testing.T, document, heading string) []string {

@@ -102,6 +102,7 @@ func TestKindsHaveShortNamesAndOneCategory(t *testing.T) {
 		"ZombiePolicy":        {"zombiepolicies", "zombiepolicy", "zp", true},
 		"ClusterZombiePolicy": {"clusterzombiepolicies", "clusterzombiepolicy", "czp", false},
 		"ZombieReport":        {"zombiereports", "zombiereport", "zr", true},
+		"ZombieNodeReport":    {"zombienodereports", "zombienodereport", "znr", false},
 		"ZombieRemediation":   {"zombieremediations", "zombieremediation", "zrem", true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -195,9 +195,43 @@ var triggerAttempts = attempts{
 		patch:   `{zombies: "50"}`,
 		refused: map[string]string{".zombies": `must be of type integer: "string"`},
 	},
-	"a trigger without zombies is refused": {
-		patch:   `{zombies: null}`,
-		refused: map[string]string{".zombies": required},
+	"a trigger that can never hold is refused": {
+		patch:   `{zombies: null, minAgeSeconds: 60}`,
+		refused: map[string]string{"": "must set at least one of zombies, pidUsagePercent and exhaustionWithinSeconds"},
+	},
+	"a trigger of the use of PIDs alone is accepted": {
+		patch: `{zombies: null, pidUsagePercent: 80}`,
+	},
+	"a trigger of the forecast alone is accepted": {
+		patch: `{zombies: null, exhaustionWithinSeconds: 86400}`,
+	},
+	"a trigger of everything is accepted": {
+		patch: `{pidUsagePercent: 80, exhaustionWithinSeconds: 86400}`,
+	},
+	"half of the PIDs is accepted": {patch: `{pidUsagePercent: 50}`},
+	"70 % of the PIDs is accepted": {patch: `{pidUsagePercent: 70}`},
+	"90 % of the PIDs is accepted": {patch: `{pidUsagePercent: 90}`},
+	"95 % of the PIDs is accepted": {patch: `{pidUsagePercent: 95}`},
+	"a use of PIDs at which reports are not written is refused with the list of those": {
+		patch:   `{pidUsagePercent: 60}`,
+		refused: map[string]string{".pidUsagePercent": `supported values: "50", "70", "80", "90", "95"`},
+	},
+	"a use of PIDs of nothing is refused with the list": {
+		patch:   `{pidUsagePercent: 0}`,
+		refused: map[string]string{".pidUsagePercent": `supported values: "50", "70", "80", "90", "95"`},
+	},
+	"a use of PIDs with a percent sign is refused": {
+		patch:   `{pidUsagePercent: 80%}`,
+		refused: map[string]string{".pidUsagePercent": `must be of type integer: "string"`},
+	},
+	"exhaustion within 10 minutes is accepted": {patch: `{exhaustionWithinSeconds: 600}`},
+	"exhaustion within an hour is accepted":    {patch: `{exhaustionWithinSeconds: 3600}`},
+	"exhaustion within 6 hours is accepted":    {patch: `{exhaustionWithinSeconds: 21600}`},
+	"exhaustion within a day is accepted":      {patch: `{exhaustionWithinSeconds: 86400}`},
+	"exhaustion within a week is accepted":     {patch: `{exhaustionWithinSeconds: 604800}`},
+	"exhaustion within half a day is refused with the list of times": {
+		patch:   `{exhaustionWithinSeconds: 43200}`,
+		refused: map[string]string{".exhaustionWithinSeconds": `supported values: "600", "3600", "21600", "86400", "604800"`},
 	},
 	"a misspelt field is refused by its name": {
 		patch:   `{minAge: 300}`,

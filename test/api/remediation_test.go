@@ -195,7 +195,7 @@ var remediationStatusAttempts = join(
 	text("attemptID", 64, true),
 	text("bootID", 64, true),
 	text("agentPodUID", 64, true),
-	text("message", 512, true),
+	text("message", 512, true), form("message", printableForm, unprintable...),
 	moment("startTime"),
 	moment("completionTime"),
 	integer("zombiesBefore", 0, 4194304),

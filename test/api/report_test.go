@@ -18,12 +18,18 @@ status:
   observed:
     zombies: 12
     oldestZombieTime: "2026-01-31T11:00:00Z"
+    finding: PID1DoesNotReap
     containers:
     - name: app
       containerID: 4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945
       image: registry.example/shop/web:1.4
       zombies: 12
       ages: [{minAgeSeconds: 30, zombies: 12}, {minAgeSeconds: 60, zombies: 10}]
+      births: {perHour: 360, burst: 1, periodSeconds: 10}
+      pids: {used: 80, limit: 100, limitedBy: Pod, usedPercent: 80, forksFailing: true}
+      exhaustionTime: "2026-01-31T15:04:05Z"
+      fullBy: 01-31 15:04Z
+      initInImage: /sbin/tini
       parents:
       - pid: 1
         startTicks: 12345
@@ -32,7 +38,11 @@ status:
         oldestZombieTime: "2026-01-31T11:00:00Z"
         cause: PID1DoesNotReap
         message: PID 1 (node) does not wait for its dead children.
+        evidence: SIGCHLD has its default disposition.
         fix: Make an init such as tini PID 1 of the container.
+        cannotHelp: [SIGTERM, SIGKILL]
+        dead: [{command: git, exit: exit 128, zombies: 11}]
+        deadOmitted: 1
   judgement:
     container: app
     policy: {kind: ZombiePolicy, name: web, generation: 1}
@@ -59,12 +69,15 @@ func reportSuites() []suite {
 		{about: "a ZombieReport", good: goodReport, tries: objectAttempts},
 		{about: "the spec of a ZombieReport", good: goodReport, at: "spec", tries: reportSpecAttempts},
 		{about: "a stored ZombieReport", good: goodReport, verb: updating, tries: storedReportAttempts},
-		at("the status of a ZombieReport", "status", reportStatusAttempts),
-		at("the conditions of a ZombieReport", "status.conditions", join(conditionAttempts(5), boundedConditionAttempts)),
+		at("the status of a ZombieReport", "status", join(reportStatusAttempts, largeNumberAttempts)),
+		at("the conditions of a ZombieReport", "status.conditions", join(conditionAttempts(11), boundedConditionAttempts)),
 		at("the observation in a ZombieReport", "status.observed", observedAttempts),
 		at("a container in a ZombieReport", containerInReport, containerAttempts),
+		at("the births in a ZombieReport", containerInReport+".births", birthsAttempts),
+		at("the PIDs in a ZombieReport", containerInReport+".pids", pidsAttempts),
 		at("an age in a ZombieReport", containerInReport+".ages[0]", ageAttempts),
 		at("a parent in a ZombieReport", parentInReport, parentAttempts),
+		at("a kind of dead children in a ZombieReport", parentInReport+".dead[0]", deadAttempts),
 		at("the judgement in a ZombieReport", "status.judgement", judgementAttempts),
 		at("a triggered container in a ZombieReport", "status.judgement.triggered[0]", triggeredAttempts),
 		at("the policy in a ZombieReport", "status.judgement.policy", policyReferenceAttempts),
@@ -138,8 +151,14 @@ var observedAttempts = join(
 	integer("zombies", 0, 4194304),
 	integer("containersOmitted", 0, 4194304),
 	moment("oldestZombieTime"),
-	items("containers", 0, 3, `{name: c%d, containerID: id, zombies: 1}`),
+	form("finding", "^[A-Za-z][A-Za-z0-9]*$", "", "stopped parent", "1st", "Stuck-in-D"),
+	items("containers", 0, 2, `{name: c%d, containerID: id, zombies: 1}`),
 	attempts{
+		"a finding of 24 characters is accepted": {patch: `{finding: ` + strings.Repeat("F", 24) + `}`},
+		"a finding of 25 characters is refused": {
+			patch:   `{finding: ` + strings.Repeat("F", 25) + `}`,
+			refused: map[string]string{".finding": "may not be more than 24"},
+		},
 		"a pod without zombies needs nothing but the number": {replace: true, patch: `{zombies: 0}`},
 		"a container that is listed twice is accepted, because its new ID may stand beside its old one": {
 			patch: `{containers: [{name: app, containerID: a, zombies: 1}, {name: app, containerID: b, zombies: 1}]}`,
@@ -155,18 +174,116 @@ var containerAttempts = join(
 	integer("zombies", 1, 4194304),
 	integer("parentsOmitted", 0, 4194304),
 	items("ages", 1, 7, `{minAgeSeconds: 30, zombies: 1}`),
-	items("parents", 1, 5, `{pid: 7, startTicks: 1, command: sh, zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}`),
+	moment("exhaustionTime"),
+	attemptsOfFullBy,
+	attemptsOfInit,
+	items("parents", 1, 3, `{pid: 7, startTicks: 1, command: sh, zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}`),
 	attempts{
 		"10,000 parents are refused with the number that is allowed": {
 			patch:   `{parents: ` + list(10_000, `{pid: 7, startTicks: %d, command: sh, zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}`) + `}`,
-			refused: map[string]string{".parents": "Too many: 10000: must have at most 5 items"},
+			refused: map[string]string{".parents": "Too many: 10000: must have at most 3 items"},
 		},
 		"a container of which nothing more is known is accepted": {
-			patch: `{image: null, ages: null, parents: null}`,
+			patch: `{image: null, ages: null, births: null, pids: null, exhaustionTime: null, fullBy: null, initInImage: null, parents: null}`,
 		},
 		"the arguments of a command have no place in a report": {
 			patch:   `{parents: [{pid: 7, startTicks: 1, command: sh, args: [-c, secret], zombies: 1, oldestZombieTime: "2026-01-31T11:00:00Z", cause: ParentDoesNotWait}]}`,
 			refused: map[string]string{".parents[0].args": "unknown field"},
+		},
+	},
+)
+
+// What a table shows of a forecast, and the path of a program: neither may be empty nor made of just any letter.
+var (
+	attemptsOfFullBy = join(
+		form("fullBy", "^[0-9][-0-9: hZ]*$", "soon", "", "-1", "2026-01-31T15Z"),
+		attempts{
+			"a day is accepted":                    {patch: `{fullBy: "2026-11-30"}`},
+			"an hour is accepted":                  {patch: `{fullBy: "2026-11-24 15hZ"}`},
+			"a minute is accepted":                 {patch: `{fullBy: "11-22 15:04Z"}`},
+			"full by in 16 characters is accepted": {patch: `{fullBy: "2026-11-24 15:0Z"}`},
+			"full by in 17 characters is refused": {
+				patch:   `{fullBy: "2026-11-24 15:04Z"}`,
+				refused: map[string]string{".fullBy": "may not be more than 16"},
+			},
+			"full by as a number is refused": {
+				patch:   `{fullBy: 2026}`,
+				refused: map[string]string{".fullBy": `must be of type string: "integer"`},
+			},
+		},
+	)
+	attemptsOfInit = join(
+		form("initInImage", "^/[-A-Za-z0-9_./]*$", "tini", "", "/sbin/my init", "/sbin/tini\n", "/caf\u00e9"),
+		attempts{
+			"a path of 48 characters is accepted": {patch: `{initInImage: /` + strings.Repeat("a", 47) + `}`},
+			"a path of 49 characters is refused": {
+				patch:   `{initInImage: /` + strings.Repeat("a", 48) + `}`,
+				refused: map[string]string{".initInImage": "may not be more than 48"},
+			},
+		},
+	)
+)
+
+var birthsAttempts = join(
+	needed("perHour"),
+	integer("perHour", 0, 1_000_000_000),
+	integer("burst", 1, 4194304),
+	integer("periodSeconds", 1, 31_622_400),
+	attempts{
+		"births without a period are accepted": {patch: `{burst: null, periodSeconds: null}`},
+	},
+)
+
+var pidsAttempts = join(
+	needed("used", "limit", "limitedBy", "usedPercent"),
+	integer("usedPercent", 0, 100),
+	choice("limitedBy", "Container", "Pod", "Kubepods", "PIDMax", "ThreadsMax"),
+	attempts{
+		"none used of the smallest limit is accepted": {patch: `{used: 0, limit: 1}`},
+		"all used of the largest limit is accepted":   {patch: `{used: 2147483647, limit: 2147483647}`},
+		"less than none used is refused": {
+			patch:   `{used: -1}`,
+			refused: map[string]string{".used": "should be greater than or equal to 0"},
+		},
+		"a limit of none is refused": {
+			patch:   `{limit: 0}`,
+			refused: map[string]string{".limit": "should be greater than or equal to 1"},
+		},
+		"PIDs of which it is not known whether forks fail are accepted": {patch: `{forksFailing: null}`},
+		"forks that fail a number of times are refused": {
+			patch:   `{forksFailing: 3}`,
+			refused: map[string]string{".forksFailing": `must be of type boolean: "integer"`},
+		},
+	},
+)
+
+// The API server complains of a number that is too large for its type at the root of the status too.
+var largeNumberAttempts = attempts{
+	"more PIDs used than an int32 holds are refused":        largeNumber("used", "limit"),
+	"a limit of PIDs beyond what an int32 holds is refused": largeNumber("limit", "used"),
+}
+
+func largeNumber(field, other string) attempt {
+	return attempt{
+		patch: fmt.Sprintf(`{observed: {containers: [{name: app, containerID: a, zombies: 1, pids: {%s: 2147483648, %s: 1, limitedBy: Pod, usedPercent: 1}}]}}`, field, other),
+		refused: map[string]string{
+			".observed.containers[0].pids." + field: "should be less than or equal to 2147483647",
+			"":                                      "format int32",
+		},
+	}
+}
+
+var deadAttempts = join(
+	needed("command", "zombies"),
+	text("command", 16, true), form("command", printableForm, unprintable...),
+	form("exit", "^(exit|killed by) [0-9]{1,3}$", "gone", "exit", "exit 1000", "killed by -9", "exit 0 "),
+	integer("zombies", 1, 4194304),
+	attempts{
+		"an exit of 13 characters is accepted":                             {patch: `{exit: killed by 127}`},
+		"children of which it may not be read how they ended are accepted": {patch: `{exit: null}`},
+		"an exit of 14 characters is refused": {
+			patch:   `{exit: killed by 1234}`,
+			refused: map[string]string{".exit": "may not be more than 13"},
 		},
 	},
 )
@@ -196,18 +313,21 @@ var parentAttempts = join(
 	integer("pid", 1, 4194304),
 	integer("startTicks", 0, 1<<53-1),
 	integer("zombies", 1, 4194304),
-	text("command", 32, true), form("command", printableForm, unprintable...),
+	text("command", 16, true), form("command", printableForm, unprintable...),
 	text("message", 160, true), form("message", printableForm, unprintable...),
-	text("fix", 140, true), form("fix", printableForm, unprintable...),
+	text("evidence", 100, true), form("evidence", printableForm, unprintable...),
+	text("fix", 180, true), form("fix", printableForm, unprintable...),
 	moment("oldestZombieTime"),
+	items("cannotHelp", 1, 6, `SIGHUP`),
+	items("dead", 1, 2, `{command: sh, zombies: 1}`),
+	integer("deadOmitted", 0, 4194304),
+	causesWithPID(), remediesThatCannotHelp(),
 	attempts{
-		"a PID 1 that does not reap is accepted":           {patch: `{cause: PID1DoesNotReap}`},
-		"a parent that does not wait is accepted":          {patch: `{cause: ParentDoesNotWait, pid: 7}`},
 		"a parent outside of the container needs no PID":   {patch: `{cause: ParentOutsideContainer, pid: null}`},
 		"a command name of hostile characters is accepted": {patch: `{command: "a) Z (b <&> %s \\"}`},
 		"an unknown cause is refused with the list of causes": {
 			patch:   `{cause: Ghost}`,
-			refused: map[string]string{".cause": `supported values: "PID1DoesNotReap", "ParentDoesNotWait", "ParentOutsideContainer"`},
+			refused: map[string]string{".cause": `supported values: "PID1DoesNotReap", "ParentDoesNotWait", "HandlerLeavesChildren"`},
 		},
 		"a PID of a parent outside of the container is refused": {
 			patch:   `{cause: ParentOutsideContainer}`,
@@ -224,6 +344,34 @@ var parentAttempts = join(
 	},
 )
 
+// causesWithPID wants every cause to be taken, each with a PID but that of a parent outside of the container.
+func causesWithPID() attempts {
+	table := attempts{}
+	for _, cause := range v1alpha1.Causes {
+		if cause != v1alpha1.CauseParentOutsideContainer {
+			table[fmt.Sprintf("%s with a PID is accepted", cause)] = attempt{patch: fmt.Sprintf(`{cause: %s, pid: 7}`, cause)}
+		}
+	}
+	return table
+}
+
+// remediesThatCannotHelp wants every remedy to be taken, and no other.
+func remediesThatCannotHelp() attempts {
+	table := attempts{
+		"an unknown remedy is refused with the list of all": {
+			patch:   `{cannotHelp: [SIGUSR1]}`,
+			refused: map[string]string{".cannotHelp[0]": `supported values: "SIGCHLD", "SIGCONT", "SIGHUP", "SIGTERM", "SIGKILL", "RestartContainer"`},
+		},
+	}
+	for _, remedy := range []v1alpha1.Remedy{
+		v1alpha1.RemedySIGCHLD, v1alpha1.RemedySIGCONT, v1alpha1.RemedySIGHUP, v1alpha1.RemedySIGTERM, v1alpha1.RemedySIGKILL,
+		v1alpha1.RemedyRestartContainer,
+	} {
+		table[fmt.Sprintf("that %s cannot help is accepted", remedy)] = attempt{patch: fmt.Sprintf(`{cannotHelp: [%s]}`, remedy)}
+	}
+	return table
+}
+
 var policyReferenceAttempts = join(
 	needed("kind", "name", "generation"),
 	choice("kind", "ZombiePolicy", "ClusterZombiePolicy"),
@@ -233,7 +381,7 @@ var policyReferenceAttempts = join(
 
 var judgementAttempts = join(
 	text("container", 63, false), malformed("container", notAContainerName, "App", "my_app"),
-	items("triggered", 0, 3, `{name: c%d, since: "2026-01-31T11:20:00Z"}`),
+	items("triggered", 0, 2, `{name: c%d, since: "2026-01-31T11:20:00Z"}`),
 	attempts{
 		"an empty judgement is accepted": {replace: true, patch: `{}`},
 		"a container that is triggered twice is refused": {
@@ -303,24 +451,24 @@ func conditionAttempts(most int) attempts {
 }
 
 const (
-	shortMessages = "each message may have at most 320 characters"
-	shortWords    = "each type may have at most 32 characters, each reason at most 64"
+	shortMessages = "each message may have at most 240 characters"
+	shortWords    = "each type may have at most 16 characters, each reason at most 40"
 )
 
 var boundedConditionAttempts = attempts{
 	"the longest message, type and reason are accepted": {
-		patch: "[" + condition(strings.Repeat("t", 32), strings.Repeat("r", 64), strings.Repeat("m", v1alpha1.MaxConditionMessage)) + "]",
+		patch: "[" + condition(strings.Repeat("t", 16), strings.Repeat("r", 40), strings.Repeat("m", v1alpha1.MaxConditionMessage)) + "]",
 	},
 	"a message of one character more is refused": {
 		patch:   "[" + condition("Leaking", "Because", strings.Repeat("m", v1alpha1.MaxConditionMessage+1)) + "]",
 		refused: map[string]string{"": shortMessages},
 	},
-	"a type of 33 characters is refused": {
-		patch:   "[" + condition(strings.Repeat("t", 33), "Because", "why") + "]",
+	"a type of 17 characters is refused": {
+		patch:   "[" + condition(strings.Repeat("t", 17), "Because", "why") + "]",
 		refused: map[string]string{"": shortWords},
 	},
-	"a reason of 65 characters is refused": {
-		patch:   "[" + condition("Leaking", strings.Repeat("r", 65), "why") + "]",
+	"a reason of 41 characters is refused": {
+		patch:   "[" + condition("Leaking", strings.Repeat("r", 41), "why") + "]",
 		refused: map[string]string{"": shortWords},
 	},
 }

@@ -76,6 +76,9 @@ func store(t *testing.T, namespace string, object tree) tree {
 	if !isNamespaced(named) {
 		named.SetName(namespace)
 	}
+	if named.GetKind() == "ZombieNodeReport" { // has the name of its node
+		named.Object["spec"] = tree{"nodeName": named.GetName()}
+	}
 	stored, err := send(t, creating, namespace, named.Object)
 	if err != nil {
 		t.Fatalf("creating the good object: %v", err)
@@ -125,5 +128,5 @@ func nameOf(object tree) string {
 }
 
 func isNamespaced(object *unstructured.Unstructured) bool {
-	return !strings.HasPrefix(object.GetKind(), "Cluster")
+	return !strings.HasPrefix(object.GetKind(), "Cluster") && object.GetKind() != "ZombieNodeReport"
 }

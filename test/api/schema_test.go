@@ -52,6 +52,7 @@ func lacks(s *schema) []string {
 		want(s.MaxLength != nil || len(s.Enum) > 0 || s.Format == "date-time", "maxLength, enum or format")
 	case "integer":
 		want(s.Minimum != nil && s.Maximum != nil || len(s.Enum) > 0, "minimum and maximum, or enum")
+	case "boolean": // has no bounds
 	case "array":
 		want(s.MaxItems != nil, "maxItems")
 		want(s.ListType != "", "x-kubernetes-list-type")
@@ -92,7 +93,12 @@ func TestTheBoundsInGoAreThoseOfTheCRD(t *testing.T) {
 		"MaxContainers": {v1alpha1.MaxContainers, observed.Properties["containers"].MaxItems},
 		"MaxParents":    {v1alpha1.MaxParents, container.Properties["parents"].MaxItems},
 		"MaxCommand":    {v1alpha1.MaxCommand, parent.Properties["command"].MaxLength},
+		"MaxDeadGroups": {v1alpha1.MaxDeadGroups, parent.Properties["dead"].MaxItems},
 		"MaxImage":      {v1alpha1.MaxImage, container.Properties["image"].MaxLength},
+		"MaxHostParents": {
+			v1alpha1.MaxHostParents,
+			readCRDs(t)["ZombieNodeReport"].schema.Properties["status"].Properties["observed"].Properties["parents"].MaxItems,
+		},
 		"the number of AgeEdgesSeconds": {
 			int64(len(v1alpha1.AgeEdgesSeconds)), container.Properties["ages"].MaxItems,
 		},

@@ -53,8 +53,8 @@ func fullReport(t *testing.T, character string) tree {
 	status := report["status"].(tree)
 	for i, entry := range status["conditions"].([]any) { // bounded by rules, not by the schema
 		condition := entry.(tree)
-		condition["type"] = strings.Repeat(string(rune('a'+i)), 32)
-		condition["reason"] = strings.Repeat("r", 64)
+		condition["type"] = strings.Repeat(string(rune('a'+i)), 16)
+		condition["reason"] = strings.Repeat("r", 40)
 		condition["message"] = strings.Repeat(character, v1alpha1.MaxConditionMessage)
 	}
 	for i, entry := range status["judgement"].(tree)["triggered"].([]any) { // no two of one name
@@ -62,7 +62,10 @@ func fullReport(t *testing.T, character string) tree {
 	}
 	for _, container := range status["observed"].(tree)["containers"].([]any) {
 		for _, parent := range container.(tree)["parents"].([]any) {
-			parent.(tree)["cause"] = "ParentDoesNotWait" // the longest that has a PID
+			parent.(tree)["cause"] = string(v1alpha1.CauseHandlerLeavesChildren) // the longest that has a PID
+			for _, group := range parent.(tree)["dead"].([]any) {
+				group.(tree)["exit"] = "killed by 137" // the longest of its pattern
+			}
 		}
 	}
 	return report
@@ -90,6 +93,9 @@ func fill(s *schema, path, character string) any {
 		_ = json.Unmarshal(longest, &value)
 		return value
 	}
+	if s.Type == "boolean" {
+		return true
+	}
 	if s.Type == "integer" {
 		if s.Maximum == nil {
 			return float64(1 << 53) // of a condition's observedGeneration
@@ -102,13 +108,25 @@ func fill(s *schema, path, character string) any {
 	if s.MaxLength == nil {
 		return "" // apiVersion and kind
 	}
-	if len(s.Validations) > 0 || !regexp.MustCompile(s.Pattern).MatchString(character) {
-		character = "a" // the form of a name, by rule or pattern
-	}
-	return strings.Repeat(character, int(*s.MaxLength))
+	return strings.Repeat(fitting(s, character), int(*s.MaxLength))
 }
 
-// applyAsBoth writes a report as the agent and the controller do, half the conditions each, and reads it back.
+// fitting is a character of which a text of a schema may consist: a given one or, where a rule or a pattern asks for
+// the form of a name, a path or a time, one of those.
+func fitting(s *schema, character string) string {
+	if len(s.Validations) > 0 {
+		return "a"
+	}
+	pattern := regexp.MustCompile(s.Pattern)
+	for _, candidate := range []string{character, "a", "/", "0"} {
+		if pattern.MatchString(candidate) {
+			return candidate
+		}
+	}
+	return character // refused by the API server, which says where
+}
+
+// applyAsAll writes a report as the agent and the two parts of the controller do, each its conditions, and reads it back.
 func applyAsAll(t *testing.T, namespace string, report tree) tree {
 	t.Helper()
 	status := report["status"].(tree)
@@ -129,10 +147,11 @@ func applyAsAll(t *testing.T, namespace string, report tree) tree {
 			t.Fatalf("applying the %s of a full report as %s: %v", part, manager, err)
 		}
 	}
+	ofAgent := 1 + len(v1alpha1.Findings)
 	write(v1alpha1.FieldManagerAgent, "spec", report["spec"].(tree))
-	write(v1alpha1.FieldManagerAgent, "status", tree{"observed": status["observed"], "conditions": conditions[:1]})
-	write(v1alpha1.FieldManagerController, "status", tree{"conditions": conditions[1:3]})
-	write(v1alpha1.FieldManagerRemedy, "status", tree{"judgement": status["judgement"], "conditions": conditions[3:]})
+	write(v1alpha1.FieldManagerAgent, "status", tree{"observed": status["observed"], "conditions": conditions[:ofAgent]})
+	write(v1alpha1.FieldManagerController, "status", tree{"conditions": conditions[ofAgent : ofAgent+3]})
+	write(v1alpha1.FieldManagerRemedy, "status", tree{"judgement": status["judgement"], "conditions": conditions[ofAgent+3:]})
 	stored := tree{"apiVersion": report["apiVersion"], "kind": report["kind"], "metadata": tree{"namespace": namespace, "name": nameOf(report)}}
 	return readBack(t, stored)
 }

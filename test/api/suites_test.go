@@ -7,5 +7,6 @@ func suites() []suite {
 		policySuites(), selectorSuites(), expressionSuites(), policyStatusSuites(),
 		reportSuites(),
 		remediationSuites(),
+		nodeReportSuites(),
 	)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
+// The table answers eight questions in one line, so it needs a wide terminal: its bounds keep it from growing further.
+//
 // kubectl puts three spaces between columns, and breaks no line: the terminal does.
 const columnGap = 3
 
@@ -21,15 +23,17 @@ func TestTheTableOfReportsFitsATerminal(t *testing.T) {
 		namespace, podName string
 		most               int
 	}{
-		"a pod of a short name, such as those of the demo": {"shop", "cron-runner", 120},
-		"a pod of a long name, such as a Deployment makes": {"production", strings.Repeat("a", 39) + "-7d9c5b6f4c", 150},
+		"a pod of a short name, such as those of the demo": {"shop", "cron-runner", 141},
+		"a pod of a long name, such as a Deployment makes": {"production", strings.Repeat("a", 39) + "-7d9c5b6f4c", 181},
 	} {
 		t.Run(about, func(t *testing.T) {
 			t.Parallel()
 			namespace := newNamespace(t)
 			report := changed(t, parse(t, goodReport), parentInReport, attempt{
-				patch: fmt.Sprintf(`{command: %s, cause: %s}`, strings.Repeat("c", 15), v1alpha1.CauseParentDoesNotWait), // the kernel keeps 15
+				patch: fmt.Sprintf(`{command: %s}`, strings.Repeat("c", 15)), // the kernel keeps 15
 			})
+			report = changed(t, report, "status.observed", attempt{patch: fmt.Sprintf(`{finding: %s}`, v1alpha1.CauseParentOutsideContainer)})
+			report = changed(t, report, containerInReport, attempt{patch: `{fullBy: "2026-11-24 15hZ"}`})
 			report = changed(t, report, "status.judgement.next", attempt{patch: fmt.Sprintf(`{doing: %q}`, doing)})
 			report = changed(t, report, "metadata", attempt{patch: `{name: ` + v1alpha1.ReportName(test.podName, "uid") + `}`})
 			store(t, namespace, report)

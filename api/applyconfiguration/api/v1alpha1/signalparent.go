@@ -11,7 +11,7 @@ import (
 //
 // SignalParent holds the settings of action SignalParent.
 type SignalParentApplyConfiguration struct {
-	// signal is SIGCHLD, SIGCONT, SIGHUP, SIGTERM or SIGKILL. It is sent to the parents that hold at least a tenth of the container's zombies, at most five of them.
+	// signal is SIGCHLD, SIGCONT, SIGHUP, SIGTERM or SIGKILL. It is sent to those of the parents in the report that hold at least a tenth of the container's zombies.
 	// SIGCHLD and SIGCONT disturb nobody; the others are disruptive. SIGTERM and SIGKILL never go to PID 1 of a container.
 	Signal *apiv1alpha1.Signal `json:"signal,omitempty"`
 }

@@ -13,7 +13,9 @@ type TriggerApplyConfiguration struct {
 	// pidUsagePercent is how much of the tightest limit on processes is used from which on the container leaks, if zombies are at
 	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. 0 is not set.
 	PIDUsagePercent *int32 `json:"pidUsagePercent,omitempty"`
-	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak; 0 is not set.
+	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak, if its own births
+	// are at least a tenth of what fills the limit: one of 600, 3600, 21600, 86400, 604800, the steps at which reports are written.
+	// 0 is not set.
 	ExhaustionWithinSeconds *int32 `json:"exhaustionWithinSeconds,omitempty"`
 	// minAgeSeconds is the age in seconds since its death from which on a zombie counts: one of 30, 60, 300, 900, 3600, 21600, 86400,
 	// the ages that reports count. A parent that reaps now and then never lets a zombie get old, so it never fires.

@@ -10,9 +10,9 @@ import (
 // with apply.
 //
 // ZombieNodeReportStatus is written by server-side apply: the agent owns observed and the conditions Leaking and PIDPressure,
-// the controller the condition Stale.
+// the controller the conditions Stale and Told.
 type ZombieNodeReportStatusApplyConfiguration struct {
-	// conditions: Leaking (zombies of the host, or unattributed ones) and PIDPressure (agent), Stale (controller).
+	// conditions: Leaking (zombies of the host, or unattributed ones) and PIDPressure (agent), Stale and Told (controller).
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observed is what the agent saw. Without it nothing is known yet.
 	Observed *NodeObservedApplyConfiguration `json:"observed,omitempty"`
