@@ -16,6 +16,9 @@ import (
 // StateZombie is the state in /proc/PID/stat of a process whose thread-group leader has exited.
 const StateZombie = "Z"
 
+// stateDead is the state of a thread at the very end of its exit.
+const stateDead = "X"
+
 // FS is a proc mount: everything is read below its root, so a directory of fixtures serves as a fake.
 type FS struct {
 	root string
@@ -106,20 +109,6 @@ func stat(p procfs.Proc) (process Process, err error) {
 	}, nil
 }
 
-// ExitSignal reads which signal a process sends to its parent when it ends; 0 is none. A plain wait() sees a zombie only
-// when this is SIGCHLD.
-func (f FS) ExitSignal(pid int) (int, error) {
-	raw, err := f.read(pid, "stat")
-	if err != nil {
-		return 0, err
-	}
-	sig, err := parseExitSignal(raw)
-	if err != nil {
-		return 0, fmt.Errorf("parsing stat of process %d: %w", pid, err)
-	}
-	return sig, nil
-}
-
 // Status reads what /proc/PID/status tells beyond stat.
 func (f FS) Status(pid int) (Status, error) {
 	raw, err := f.read(pid, "status")
@@ -141,6 +130,46 @@ func (f FS) Cgroups(pid int) ([]string, error) {
 		return nil, err
 	}
 	return parseCgroups(raw), nil
+}
+
+// LiveCgroups reads the cgroup paths of a process whose leader has exited from one of its living threads: on cgroup v1
+// what has exited shows "/" only. It fails with fs.ErrNotExist when no thread lives any more.
+func (f FS) LiveCgroups(pid int) ([]string, error) {
+	threads, err := os.ReadDir(f.path(pid, "task"))
+	if err != nil {
+		return nil, fmt.Errorf("listing threads of process %d: %w", pid, err)
+	}
+	for _, thread := range threads {
+		live, err := f.threadLives(pid, thread.Name())
+		if IsVanished(err) || err == nil && !live {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		raw, err := f.read(pid, filepath.Join("task", thread.Name(), "cgroup"))
+		if IsVanished(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return parseCgroups(raw), nil
+	}
+	return nil, fmt.Errorf("finding a living thread of process %d: %w", pid, fs.ErrNotExist)
+}
+
+// threadLives says whether a thread has not exited.
+func (f FS) threadLives(pid int, thread string) (bool, error) {
+	raw, err := f.read(pid, filepath.Join("task", thread, "status"))
+	if err != nil {
+		return false, err
+	}
+	status, err := parseStatus(raw)
+	if err != nil {
+		return false, fmt.Errorf("parsing status of thread %s of process %d: %w", thread, pid, err)
+	}
+	return status.State != StateZombie && status.State != stateDead, nil
 }
 
 // PIDNamespace reads the inode of the PID namespace of a process; it works for zombies too.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -84,26 +85,6 @@ func TestProcessTellsVanishedFromMalformed(t *testing.T) {
 	}
 }
 
-func TestExitSignalTellsVanishedFromMalformed(t *testing.T) {
-	t.Parallel()
-	f := fixtures(t)
-	for _, pid := range []int{101, 102, 103, 104} { // of hostile names
-		if sig, err := f.ExitSignal(pid); sig != 17 || err != nil {
-			t.Errorf("ExitSignal(%d) = %d, %v, want 17", pid, sig, err)
-		}
-	}
-	for _, pid := range []int{106, 107, 108, 109} {
-		if _, err := f.ExitSignal(pid); err == nil || IsVanished(err) {
-			t.Errorf("ExitSignal(%d): error = %v, want one that does not say vanished", pid, err)
-		}
-	}
-	for _, pid := range []int{110, 9999} {
-		if _, err := f.ExitSignal(pid); !IsVanished(err) {
-			t.Errorf("ExitSignal(%d): error = %v, want one that says vanished", pid, err)
-		}
-	}
-}
-
 func TestIsVanished(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -134,13 +115,13 @@ func TestStatusOfFixtures(t *testing.T) {
 		pid  int
 		want Status
 	}{
-		"a process of the host has one PID":                    {1, Status{NamespacePIDs: []int{1}}},
-		"a process of a container has two":                     {101, Status{NamespacePIDs: []int{101, 2}}},
-		"a process of a nested namespace has three":            {111, Status{NamespacePIDs: []int{111, 12, 3}}},
-		"a name with a newline forges no line":                 {102, Status{NamespacePIDs: []int{102, 3}}},
-		"a name that is no text does not matter":               {103, Status{NamespacePIDs: []int{103, 4}}},
-		"a traced process names its tracer":                    {104, Status{TracerPID: 7, NamespacePIDs: []int{104, 5}}},
-		"a process with live threads and a gone leader is one": {105, Status{NamespacePIDs: []int{105}}},
+		"a process of the host has one PID":                    {1, Status{NamespacePIDs: []int{1}, State: "S", Threads: 1}},
+		"a process of a container has two":                     {101, Status{NamespacePIDs: []int{101, 2}, State: "Z", Threads: 1}},
+		"a process of a nested namespace has three":            {111, Status{NamespacePIDs: []int{111, 12, 3}, State: "Z", Threads: 1}},
+		"a name with a newline forges no line":                 {102, Status{NamespacePIDs: []int{102, 3}, State: "Z", Threads: 1}},
+		"a name that is no text does not matter":               {103, Status{NamespacePIDs: []int{103, 4}, State: "Z", Threads: 1}},
+		"a traced process names its tracer":                    {104, Status{TracerPID: 7, NamespacePIDs: []int{104, 5}, State: "Z", Threads: 1}},
+		"a process with live threads and a gone leader is one": {105, Status{NamespacePIDs: []int{105}, State: "Z", Threads: 2}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -176,6 +157,54 @@ func TestCgroupsOfFixtures(t *testing.T) {
 			got, err := fixtures(t).Cgroups(tc.pid)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("paths (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLiveCgroupsAreThoseOfALivingThread(t *testing.T) {
+	t.Parallel()
+	// thread has a status of one state, and a cgroup; "" is a file that is not there.
+	type thread struct{ state, cgroup string }
+	leader := thread{"Z (zombie)", "8:pids:/\n0::/runtime\n"}
+	tests := map[string]struct {
+		threads  []thread
+		want     []string
+		vanished bool
+		refused  bool
+	}{
+		"the leader that is gone does not count":           {threads: []thread{leader, {"S (sleeping)", "8:pids:/a\n0::/runtime\n"}}, want: []string{"/a", "/runtime"}},
+		"nor does a thread that is just ending":            {threads: []thread{leader, {"X (dead)", "8:pids:/\n"}, {"R (running)", "8:pids:/b\n"}}, want: []string{"/b"}},
+		"nor one that ended after it was listed":           {threads: []thread{leader, {"", "8:pids:/a\n"}, {"D (disk sleep)", "8:pids:/b\n"}}, want: []string{"/b"}},
+		"nor one that ended after its state was read":      {threads: []thread{leader, {"S (sleeping)", ""}, {"S (sleeping)", "8:pids:/b\n"}}, want: []string{"/b"}},
+		"the first that lives is enough":                   {threads: []thread{leader, {"S (sleeping)", "8:pids:/a\n"}, {"garbage", ""}}, want: []string{"/a"}},
+		"a living thread of the root cgroup has no path":   {threads: []thread{leader, {"S (sleeping)", "8:pids:/\n"}}},
+		"without a living thread the process has vanished": {threads: []thread{leader}, vanished: true, refused: true},
+		"a process that is gone has vanished":              {vanished: true, refused: true},
+		"a thread whose status is garbage is no end of it": {threads: []thread{leader, {"S\nThreads: x", "8:pids:/a\n"}}, refused: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			for i, thread := range tc.threads {
+				dir := filepath.Join(root, "5", "task", fmt.Sprint(5+i))
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if thread.state != "" {
+					write(t, filepath.Join(dir, "status"), []byte("NSpid:\t5\nState:\t"+thread.state+"\n"))
+				}
+				if thread.cgroup != "" {
+					write(t, filepath.Join(dir, "cgroup"), []byte(thread.cgroup))
+				}
+			}
+			got, err := open(t, root).LiveCgroups(5)
+			if (err != nil) != tc.refused || IsVanished(err) != tc.vanished {
+				t.Fatalf("error = %v, refused = %t and vanished = %t wanted", err, tc.refused, tc.vanished)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("paths (-want +got):\n%s", diff)

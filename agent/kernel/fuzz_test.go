@@ -13,7 +13,10 @@ import (
 )
 
 // hostileNames are command names that try to look like something else. The kernel keeps 15 bytes of a name.
-var hostileNames = []string{"sh", "", ") Z 1 (", "tmux: server", "a\nb", "\xff\xfe", "\nse.exec_start:", "\\n", "))))", "((((", "\nNSpid:\t1", "x (1) S 1 1"}
+var hostileNames = []string{
+	"sh", "", ") Z 1 (", "tmux: server", "a\nb", "\xff\xfe", "\nse.exec_start:", "\\n", "))))", "((((", "\nNSpid:\t1", "x (1) S 1 1",
+	"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x1b[2J\x1b]0;x\a", "\nState:\tS", "\r\x00", "\u202egnp",
+}
 
 func kernelName(name string) string {
 	name, _, _ = strings.Cut(name, "\x00")
@@ -67,7 +70,7 @@ func FuzzStatKeepsItsFieldsWhateverTheName(f *testing.F) {
 	})
 }
 
-func FuzzParseExitSignal(f *testing.F) {
+func FuzzParseExit(f *testing.F) {
 	for _, file := range []string{"101", "102", "104", "106", "107", "108", "109"} {
 		raw, err := os.ReadFile(filepath.Join("testdata", "proc", file, "stat"))
 		if err != nil {
@@ -77,20 +80,20 @@ func FuzzParseExitSignal(f *testing.F) {
 	}
 	f.Add([]byte(")"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if sig, err := parseExitSignal(raw); err != nil && sig != 0 {
-			t.Errorf("parseExitSignal(%q) = %d, %v", raw, sig, err)
+		if exit, err := parseExit(raw); exit.Readable || (err != nil && exit != Exit{}) {
+			t.Errorf("parseExit(%q) = %+v, %v", raw, exit, err)
 		}
 	})
 }
 
-func FuzzParseExitSignalIgnoresTheName(f *testing.F) {
+func FuzzParseExitIgnoresTheName(f *testing.F) {
 	for i, name := range hostileNames {
-		f.Add(name, i)
+		f.Add(name, i, i<<8)
 	}
-	f.Fuzz(func(t *testing.T, name string, want int) {
-		raw := fmt.Appendf(nil, "7 (%s) Z 1 7 7 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 6000 0 0 1 0 0 0 0 0 0 0 4096 65536 0 0 0 %d 0 0\n", kernelName(name), want)
-		if got, err := parseExitSignal(raw); got != want || err != nil {
-			t.Errorf("parseExitSignal(%q) = %d, %v, want %d", raw, got, err, want)
+	f.Fuzz(func(t *testing.T, name string, sig, status int) {
+		raw := fmt.Appendf(nil, "7 (%s)"+deadStat, kernelName(name), sig, status)
+		if got, err := parseExit(raw); got != (Exit{Signal: sig, Status: status}) || err != nil {
+			t.Errorf("parseExit(%q) = %+v, %v, want %d and %d", raw, got, err, sig, status)
 		}
 	})
 }
@@ -131,8 +134,8 @@ func FuzzParseStatusIgnoresTheName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		// The kernel writes a name with backslashes and newlines escaped.
 		name = strings.NewReplacer("\\", "\\\\", "\n", "\\n").Replace(kernelName(name))
-		got, err := parseStatus([]byte("Name:\t" + name + "\nTracerPid:\t3\nNSpid:\t7\t2\n"))
-		if diff := cmp.Diff(Status{TracerPID: 3, NamespacePIDs: []int{7, 2}}, got); diff != "" || err != nil {
+		got, err := parseStatus([]byte("Name:\t" + name + "\nState:\tZ (zombie)\nTracerPid:\t3\nNSpid:\t7\t2\nThreads:\t4\n"))
+		if diff := cmp.Diff(Status{TracerPID: 3, NamespacePIDs: []int{7, 2}, State: "Z", Threads: 4}, got); diff != "" || err != nil {
 			t.Errorf("status of %q: %v (-want +got):\n%s", name, err, diff)
 		}
 	})

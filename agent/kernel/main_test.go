@@ -3,19 +3,26 @@ package kernel
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // roleVariable makes the test program play another process.
 const roleVariable = "KERNEL_TEST_ROLE"
+
+// traceVariable is the PID that roleTrace traces.
+const traceVariable = "KERNEL_TEST_TRACE"
 
 // Roles that the test program plays.
 const (
@@ -25,6 +32,16 @@ const (
 	roleLeak = "leak"
 	// roleLeaderGone ends its main thread and waits in another one.
 	roleLeaderGone = "leader gone"
+	// roleExit7 ends at once, with 7.
+	roleExit7 = "exit 7"
+	// roleCore ends at once, by SIGABRT, and tries to leave a core in its working directory.
+	roleCore = "core"
+	// roleSilent makes a child that ends with 3 at once and tells nobody, and then waits itself.
+	roleSilent = "silent"
+	// roleUsr1 makes a child that ends with 3 at once and tells by SIGUSR1, and then waits itself.
+	roleUsr1 = "usr1"
+	// roleTrace traces the process that traceVariable names and waits, but not for that.
+	roleTrace = "trace"
 )
 
 // role is known before main: the main goroutine is on the main thread then, and stays there when it is locked to it.
@@ -53,17 +70,18 @@ func play() error {
 			return err
 		}
 	}
-	if role == roleLeak {
-		child := exec.Command(os.Args[0])
-		child.Env = []string{roleVariable + "=" + roleWait} // its standard input is empty: it ends at once
-		if err := child.Start(); err != nil {
-			return err
-		}
+	if err := prepare(); err != nil {
+		return err
 	}
 	if _, err := fmt.Println("ready"); err != nil {
 		return err
 	}
-	if role == roleLeaderGone {
+	switch role {
+	case roleExit7:
+		os.Exit(7)
+	case roleCore:
+		return dumpCore()
+	case roleLeaderGone:
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			os.Exit(0)
@@ -72,6 +90,58 @@ func play() error {
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// prepare does what a role does before it is ready.
+func prepare() error {
+	switch role {
+	case roleLeak:
+		child := exec.Command(os.Args[0])
+		child.Env = []string{roleVariable + "=" + roleWait} // its standard input is empty: it ends at once
+		return child.Start()
+	case roleSilent:
+		return clone(0)
+	case roleUsr1:
+		return clone(unix.SIGUSR1)
+	case roleTrace:
+		pid, err := strconv.Atoi(os.Getenv(traceVariable))
+		if err != nil {
+			return err
+		}
+		runtime.LockOSThread() // the tracer is a thread
+		return unix.PtraceSeize(pid)
+	case roleWait: // Yama lets a stranger trace only who allows it; without Yama this fails and is not needed
+		_ = unix.Prctl(unix.PR_SET_PTRACER, math.MaxUint, 0, 0, 0)
+	}
+	return nil
+}
+
+// clone makes a child that ends with 3 and tells its parent by a signal, or not at all. The child is a copy of one thread
+// of this program, without the others that Go needs: it must not do anything else.
+//
+//go:norace
+func clone(sig syscall.Signal) error {
+	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(sig), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	if pid == 0 {
+		_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 3, 0, 0)
+	}
+	return nil
+}
+
+// dumpCore dies by SIGABRT and leaves a core that is small, because it holds no memory. It returns only when it failed.
+func dumpCore() error {
+	if err := os.WriteFile("/proc/self/coredump_filter", []byte("0"), 0); err != nil {
+		return err
+	}
+	const most = 1 << 20
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: most, Max: most}); err != nil {
+		return err
+	}
+	debug.SetTraceback("crash") // the runtime ends itself by SIGABRT
+	panic("as the test wants it")
 }
 
 // start starts the test program in a role and returns when it is ready. It is killed and waited for after the test.

@@ -18,15 +18,25 @@ type Status struct {
 	TracerPID int
 	// NamespacePIDs are the PIDs of the process from the PID namespace of the proc mount down to its own.
 	NamespacePIDs []int
+	// State is one letter, such as R, S, D, T or Z.
+	State string
+	// Threads is the number of live threads, and 1 for a zombie that has none.
+	Threads int
 }
 
-// parseStatus reads TracerPid and NSpid. The kernel escapes newlines in the Name line, so no name can forge another line.
+// parseStatus reads State, TracerPid, NSpid and Threads. The kernel escapes newlines in the Name line, so no name can forge another line.
 func parseStatus(raw []byte) (Status, error) {
 	var status Status
 	var err error
 	for line := range bytes.Lines(raw) {
 		key, value, _ := strings.Cut(string(line), ":")
 		switch key {
+		case "State": // such as "Z (zombie)"
+			status.State, _, _ = strings.Cut(strings.TrimSpace(value), " ")
+		case "Threads":
+			if status.Threads, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+				return Status{}, fmt.Errorf("parsing Threads: %w", err)
+			}
 		case "TracerPid":
 			if status.TracerPID, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
 				return Status{}, fmt.Errorf("parsing TracerPid: %w", err)
@@ -54,25 +64,6 @@ func parseInts(s string) ([]int, error) {
 		numbers = append(numbers, n)
 	}
 	return numbers, nil
-}
-
-// parseExitSignal reads the signal that a process sends to its parent at its end, field 38 of /proc/PID/stat, which procfs
-// does not tell. The command name before it may hold anything, but the last parenthesis is the kernel's own.
-func parseExitSignal(raw []byte) (int, error) {
-	const state, exitSignal = 3, 38 // as proc(5) numbers them
-	name := bytes.LastIndexByte(raw, ')')
-	if name < 0 {
-		return 0, fmt.Errorf("name: %w", errMissing)
-	}
-	fields := bytes.Fields(raw[name+1:])
-	if len(fields) <= exitSignal-state {
-		return 0, fmt.Errorf("exit signal: %w", errMissing)
-	}
-	sig, err := strconv.Atoi(string(fields[exitSignal-state]))
-	if err != nil {
-		return 0, fmt.Errorf("parsing exit signal: %w", err)
-	}
-	return sig, nil
 }
 
 // deletedSuffix ends the cgroup v2 line of a process whose cgroup was removed while it was a zombie.

@@ -20,6 +20,8 @@ func TestParseStatus(t *testing.T) {
 		"a last line without its end counts":                   {raw: "NSpid:\t5", want: Status{NamespacePIDs: []int{5}}},
 		"a name that looks like a line after an escape is one": {raw: "Name:\t\\nTracerPid: 9\nNSpid:\t5\n", want: Status{NamespacePIDs: []int{5}}},
 		"a name that holds a carriage return forges no line":   {raw: "Name:\ta\rTracerPid:\t9\nNSpid:\t5\n", want: Status{NamespacePIDs: []int{5}}},
+		"the state is its letter, without the word for it":     {raw: "State:\tZ (zombie)\nNSpid:\t5\nThreads:\t2\n", want: Status{NamespacePIDs: []int{5}, State: "Z", Threads: 2}},
+		"a count of threads that is no number is refused":      {raw: "NSpid:\t5\nThreads:\tmany\n", refused: true},
 		"a status without NSpid is refused":                    {raw: "TracerPid:\t0\n", refused: true},
 		"an NSpid without a number is refused":                 {raw: "NSpid:\t\n", refused: true},
 		"an NSpid that is no number is refused":                {raw: "NSpid:\t1\tx\n", refused: true},
@@ -122,34 +124,5 @@ func TestParseUptime(t *testing.T) {
 	}
 	if _, err := parseUptime([]byte("1e9999")); !errors.Is(err, strconv.ErrRange) {
 		t.Errorf("error = %v, want %v", err, strconv.ErrRange)
-	}
-}
-
-func TestParseExitSignal(t *testing.T) {
-	t.Parallel()
-	const after = " Z 1 7 7 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 6000 0 0 1 0 0 0 0 0 0 0 4096 65536 0 0 0 "
-	tests := map[string]struct {
-		raw  string
-		want int
-		fail bool
-	}{
-		"a process that tells its parent":              {raw: "7 (sh)" + after + "17 0 0", want: 17},
-		"a clone that does not":                        {raw: "7 (sh)" + after + "0 0 0", want: 0},
-		"a thread that is gone":                        {raw: "7 (sh)" + after + "-1 0 0", want: -1},
-		"the name of a process that looks like a stat": {raw: "7 (x) S 1 1) Z 1)" + after + "10", want: 10},
-		"a stat that ends before the field":            {raw: "7 (sh)" + after, fail: true},
-		"a stat that ends with the name":               {raw: "7 (sh)", fail: true},
-		"a stat without parentheses":                   {raw: "7 sh" + after + "17", fail: true},
-		"an empty stat":                                {raw: "", fail: true},
-		"a field that is no number":                    {raw: "7 (sh)" + after + "CHLD 0", fail: true},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got, err := parseExitSignal([]byte(tc.raw))
-			if got != tc.want || (err != nil) != tc.fail {
-				t.Errorf("parseExitSignal(%q) = %d, %v, want %d", tc.raw, got, err, tc.want)
-			}
-		})
 	}
 }

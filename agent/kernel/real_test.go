@@ -33,6 +33,42 @@ func becomeZombie(t *testing.T, f FS, cmd *exec.Cmd) Process {
 	return zombie
 }
 
+// startWithZombie starts a role that makes a zombie. It is PID 1 of a new PID namespace, so that its end is the end of both.
+func startWithZombie(t *testing.T, f FS, role string) (parent *exec.Cmd, zombie Process) {
+	t.Helper()
+	needRoot(t, "make a PID namespace")
+	parent = start(t, role, func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	})
+	eventually(t, "a zombie under PID 1 of the new namespace", func() bool {
+		processes, _, err := f.Processes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(processes, func(p Process) bool {
+			return p.ParentPID == parent.Process.Pid && p.State == StateZombie && p.Threads == 1
+		})
+		if i < 0 {
+			return false
+		}
+		zombie = processes[i]
+		return true
+	})
+	return parent, zombie
+}
+
+// needRoot skips a test that only root can do, or fails it where all tests must run.
+func needRoot(t *testing.T, do string) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		return
+	}
+	if os.Getenv("REQUIRE_E2E") == "1" {
+		t.Fatal("REQUIRE_E2E=1, but only root may " + do)
+	}
+	t.Skip("only root may " + do)
+}
+
 // lost is the time that the hypervisor and interrupts took from the CPUs since boot: what the scheduler's clocks lost at
 // most, as they lose it by CPU.
 func lost(t *testing.T) time.Duration {
@@ -134,7 +170,9 @@ func TestRealProcessTellsWhenItStarted(t *testing.T) {
 
 func TestRealZombieKeepsAHostileName(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{") Z 1 (", "\nse.exec_start:", "a\nb", "\xff\xfe", "tmux: server"} {
+	for _, name := range []string{
+		") Z 1 (", ")", "\nse.exec_start:", "a\nb", "\xff\xfe", strings.Repeat("\xff", 15), "\x1b[2J\x1b]0;x\a", "tmux: server",
+	} {
 		t.Run(strconv.Quote(name), func(t *testing.T) {
 			t.Parallel()
 			f := open(t, "/proc")
@@ -150,7 +188,10 @@ func TestRealZombieKeepsAHostileName(t *testing.T) {
 			if age, err := clocks.DeadFor(zombie); (err != nil && !errors.Is(err, ErrNoDeathTime)) || age > time.Minute {
 				t.Errorf("DeadFor() = %s, %v", age, err)
 			}
-			if status, err := f.Status(zombie.PID); err != nil || status.TracerPID != 0 || status.NamespacePIDs[0] != zombie.PID {
+			if exit, err := f.Exit(zombie.PID); err != nil || exit != (Exit{Signal: 17, Status: 9, Readable: true}) {
+				t.Errorf("Exit() = %+v, %v", exit, err)
+			}
+			if status, err := f.Status(zombie.PID); err != nil || status.State != StateZombie || status.Threads != 1 || status.TracerPID != 0 || status.NamespacePIDs[0] != zombie.PID {
 				t.Errorf("Status() = %+v, %v", status, err)
 			}
 		})
@@ -159,30 +200,8 @@ func TestRealZombieKeepsAHostileName(t *testing.T) {
 
 func TestRealZombieOfANewPIDNamespaceTellsItsNamespace(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		const why = "only root may make a PID namespace"
-		if os.Getenv("REQUIRE_E2E") == "1" {
-			t.Fatal("REQUIRE_E2E=1, but " + why)
-		}
-		t.Skip(why)
-	}
 	f := open(t, "/proc")
-	cmd := start(t, roleLeak, func(cmd *exec.Cmd) {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
-	})
-	var zombie Process
-	eventually(t, "a zombie under PID 1 of the new namespace", func() bool {
-		processes, _, err := f.Processes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(processes, func(p Process) bool { return p.ParentPID == cmd.Process.Pid && p.State == StateZombie })
-		if i < 0 {
-			return false
-		}
-		zombie = processes[i]
-		return true
-	})
+	cmd, zombie := startWithZombie(t, f, roleLeak)
 	namespaces := map[string]uint64{}
 	for who, pid := range map[string]int{"zombie": zombie.PID, "parent": cmd.Process.Pid, "self": os.Getpid()} {
 		namespace, err := f.PIDNamespace(pid)

@@ -3,11 +3,13 @@ package scan
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,24 +31,107 @@ func TestProcScansItsOwnZombie(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = child.Wait() })
 	scanner := New(Proc{FS: fs})
+	await(t, "the zombie shows", func() bool {
+		result := mustScan(t, scanner, time.Now())
+		i := slices.IndexFunc(result.Zombies, func(z Zombie) bool { return z.PID == child.Process.Pid })
+		if i < 0 {
+			return false
+		}
+		z := result.Zombies[i]
+		if parent := result.Parents[os.Getpid()]; z.ParentPID != os.Getpid() || parent.Namespace != z.Namespace {
+			t.Errorf("zombie = %+v of parent %+v, want it in the namespace of this process", z, parent)
+		}
+		if z.Exit != plainExit {
+			t.Errorf("exit = %+v, want %+v", z.Exit, plainExit)
+		}
+		return true
+	})
+}
+
+// A process whose main thread has ended lives on: it is no zombie, and the parent of some.
+func TestProcScansAParentWhoseLeaderIsGone(t *testing.T) {
+	t.Parallel()
+	fs, err := kernel.New("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := startLeaderless(t)
+	scanner := New(Proc{FS: fs})
+	var result Result
+	await(t, "the leader and its child end", func() bool {
+		result = mustScan(t, scanner, time.Now())
+		_, alike := lookAlikeOf(result, pid)
+		return alike && len(zombiesOf(result, pid)) == 1
+	})
+	own, err := (Proc{FS: fs}).Identity(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	alike, _ := lookAlikeOf(result, pid)
+	zombie, parent := zombiesOf(result, pid)[0], result.Parents[pid]
+	if alike.Kind != LeaderExited || alike.ParentPID != os.Getpid() || result.Parents[os.Getpid()].PID != os.Getpid() {
+		t.Errorf("look-alike = %+v, want one whose leader is gone, and its parent, this process", alike)
+	}
+	if parent.Key != alike.Key || parent.Namespace != zombie.Namespace || parent.Namespace == 0 {
+		t.Errorf("parent = %+v of zombie %+v, want the look-alike %+v in the namespace of the zombie", parent, zombie, alike)
+	}
+	for who, cgroups := range map[string][]string{"parent": parent.Cgroups, "look-alike": alike.Cgroups} {
+		if diff := cmp.Diff(own.Cgroups, cgroups); diff != "" {
+			t.Errorf("cgroups of the %s (-of this process +got):\n%s", who, diff)
+		}
+	}
+}
+
+// startLeaderless starts a process whose main thread ends while another one holds a zombie, and returns its PID.
+func startLeaderless(t *testing.T) int {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), leaderlessVariable+"=1")
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close() // at that it reaps its zombie and ends
+		_ = cmd.Wait()
+	})
+	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.Process.Pid
+}
+
+func lookAlikeOf(result Result, pid int) (LookAlike, bool) {
+	i := slices.IndexFunc(result.LookAlikes, func(l LookAlike) bool { return l.PID == pid })
+	if i < 0 {
+		return LookAlike{}, false
+	}
+	return result.LookAlikes[i], true
+}
+
+func zombiesOf(result Result, parent int) []Zombie {
+	return slices.DeleteFunc(slices.Clone(result.Zombies), func(z Zombie) bool { return z.ParentPID != parent })
+}
+
+// await looks again and again until done, for ten seconds.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(10 * time.Second)
-	for {
-		result := mustScan(t, scanner, time.Now())
-		for _, z := range result.Zombies {
-			if z.PID != child.Process.Pid {
-				continue
-			}
-			if parent := result.Parents[os.Getpid()]; z.ParentPID != os.Getpid() || parent.Namespace != z.Namespace {
-				t.Errorf("zombie = %+v of parent %+v, want it in the namespace of this process", z, parent)
-			}
-			return
-		}
+	for !done() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatal("the zombie never showed")
+			t.Fatalf("waited in vain for: %s", what)
 		}
 	}
 }
@@ -108,6 +193,36 @@ func TestProcReadsAnIdentity(t *testing.T) {
 	want := Identity{Namespace: 4026532178, NamespacePIDs: []int{5, 5}, Cgroups: []string{"/kubepods/pod1/aaaa"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("identity (-want +got):\n%s", diff)
+	}
+}
+
+func TestProcReadsWhereAProcessIsWhoseLeaderIsGone(t *testing.T) {
+	t.Parallel()
+	const gone, dead, live = "State:\tZ (zombie)\nThreads:\t2\n", "State:\tZ (zombie)\nThreads:\t1\n", "State:\tS (sleeping)\nThreads:\t2\n"
+	tests := map[string]struct {
+		status string
+		want   string
+	}{
+		"by a thread that lives":                              {gone, "/kubepods/pod1/bbbb"},
+		"but that of a zombie, whose threads end, by its own": {dead, "/kubepods/pod1/aaaa"},
+		"and that of a living one by its leader":              {live, "/kubepods/pod1/aaaa"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProc(t)
+			p.process(t, 5, 1, "Z")
+			p.write(t, "5/status", tc.status+"TracerPid:\t0\nNSpid:\t5\n")
+			p.write(t, "5/task/6/status", "State:\tS (sleeping)\nNSpid:\t6\n")
+			p.write(t, "5/task/6/cgroup", "0::/kubepods/pod1/bbbb\n")
+			got, err := p.open(t).Identity(5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{tc.want}, got.Cgroups); diff != "" {
+				t.Errorf("cgroups (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
 )
 
@@ -15,6 +17,8 @@ type Reader interface {
 	Processes() (processes []kernel.Process, unreadable int, err error)
 	Process(pid int) (kernel.Process, error)
 	Identity(pid int) (Identity, error)
+	// Exit tells how a zombie ended.
+	Exit(pid int) (kernel.Exit, error)
 	Clocks() (Clocks, error)
 }
 
@@ -99,22 +103,26 @@ type Result struct {
 	Zombies []Zombie
 	// Parents are the parents of Zombies and LookAlikes that could be read, by PID.
 	Parents map[int]Parent
-	// Unreadable is how many processes could not be read.
+	// Unreadable is how many processes could not be read, and how many look-alikes there are beyond MaxLookAlikes.
 	Unreadable int
 	// LookAlikes are in state Z too, but no zombies that a parent could reap.
 	LookAlikes []LookAlike
 }
 
-// Scanner takes looks. It remembers the identity of zombies between looks, because a zombie cannot change it.
+// MaxLookAlikes is how many look-alikes one look keeps. A report counts them by container and names few, so more tell nobody
+// anything, while a tenant may make as many as it has PIDs: at about half a KiB each these take 2 MiB.
+const MaxLookAlikes = 4096
+
+// Scanner takes looks. It remembers between looks what a process in state Z cannot change any more.
 type Scanner struct {
 	reader Reader
 	known  map[Key]Zombie
+	// others are the known ones of OtherExitSignal.
+	others map[Key]LookAlike
 }
 
 // New returns a Scanner that reads from reader.
-func New(reader Reader) *Scanner {
-	return &Scanner{reader: reader, known: map[Key]Zombie{}}
-}
+func New(reader Reader) *Scanner { return &Scanner{reader: reader} }
 
 // Scan takes one look at time now.
 func (s *Scanner) Scan(now time.Time) (Result, error) {
@@ -122,86 +130,146 @@ func (s *Scanner) Scan(now time.Time) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("scanning processes: %w", err)
 	}
-	result := Result{At: now, Unreadable: unreadable, Parents: map[int]Parent{}}
 	clocks, err := s.reader.Clocks()
 	if err != nil {
 		return Result{}, fmt.Errorf("scanning processes: %w", err)
 	}
-	known := make(map[Key]Zombie)
+	l := look{
+		Scanner: s, clocks: clocks, processes: processes,
+		result:    Result{At: now, Unreadable: unreadable, Parents: map[int]Parent{}},
+		nextKnown: map[Key]Zombie{}, nextOthers: map[Key]LookAlike{},
+	}
 	for _, p := range processes {
 		if p.State != kernel.StateZombie {
 			continue
 		}
-		if p.Threads > 1 {
-			result.LiveLeaders++
-			continue
+		if err := l.take(p); err != nil && !kernel.IsVanished(err) {
+			l.result.Unreadable++
 		}
-		zombie, err := s.zombie(p, clocks, now)
-		if err != nil {
-			if !kernel.IsVanished(err) {
-				result.Unreadable++
-			}
-			continue
-		}
-		if zombie.TracerPID != 0 {
-			result.Traced++
-			continue // and read anew next time: the tracer may let go
-		}
-		known[zombie.Key] = zombie
-		result.Zombies = append(result.Zombies, zombie)
 	}
-	s.known = known
-	s.readParents(&result, processes)
-	return result, nil
+	s.known, s.others = l.nextKnown, l.nextOthers
+	l.readParents()
+	return l.result, nil
 }
 
-func (s *Scanner) zombie(p kernel.Process, clocks Clocks, now time.Time) (Zombie, error) {
+// look is one look that is being taken.
+type look struct {
+	*Scanner
+
+	clocks    Clocks
+	processes []kernel.Process
+	result    Result
+	// nextKnown and nextOthers are what the Scanner knows after this look.
+	nextKnown  map[Key]Zombie
+	nextOthers map[Key]LookAlike
+}
+
+// take sorts a process in state Z, by what it knows of it or else by reading it.
+func (l *look) take(p kernel.Process) error {
 	key := Key{PID: p.PID, StartTicks: p.StartTicks}
-	if zombie, ok := s.known[key]; ok {
+	if zombie, ok := l.known[key]; ok {
 		zombie.ParentPID = p.ParentPID // the one thing that changes: orphans get a new parent
-		return zombie, nil
+		l.keep(zombie)
+		return nil
 	}
-	identity, err := s.reader.Identity(p.PID)
+	// A new parent makes the kernel set the exit signal to SIGCHLD.
+	if other, ok := l.others[key]; ok && other.ParentPID == p.ParentPID {
+		l.setAside(other)
+		return nil
+	}
+	if p.Threads > 1 && len(l.result.LookAlikes) >= MaxLookAlikes {
+		l.result.Unreadable++
+		return nil
+	}
+	identity, err := l.reader.Identity(p.PID)
 	if err != nil {
-		return Zombie{}, err
+		return err
 	}
+	exit, err := l.reader.Exit(p.PID)
+	if err != nil {
+		return err
+	}
+	if kind, ok := lookAlike(p, identity, exit); ok {
+		l.setAside(LookAlike{Key: key, Identity: identity, Kind: kind, ParentPID: p.ParentPID, Command: p.Command, Exit: exit})
+		return nil
+	}
+	l.keep(l.zombie(p, identity, exit))
+	return nil
+}
+
+// lookAlike says what a process in state Z is if it is no zombie that its parent could reap.
+func lookAlike(p kernel.Process, identity Identity, exit kernel.Exit) (LookAlikeKind, bool) {
+	switch {
+	case p.Threads > 1:
+		return LeaderExited, true
+	case identity.TracerPID != 0:
+		return HeldByTracer, true
+	case exit.Signal != int(unix.SIGCHLD):
+		return OtherExitSignal, true
+	}
+	return 0, false
+}
+
+func (l *look) keep(zombie Zombie) {
+	l.nextKnown[zombie.Key] = zombie
+	l.result.Zombies = append(l.result.Zombies, zombie)
+}
+
+// setAside takes in a look-alike. Those with another exit signal are remembered; the others may change until the next look:
+// the last thread may end, and a tracer may let go.
+func (l *look) setAside(other LookAlike) {
+	if len(l.result.LookAlikes) >= MaxLookAlikes {
+		l.result.Unreadable++
+		return
+	}
+	if other.Kind == OtherExitSignal {
+		l.nextOthers[other.Key] = other
+	}
+	l.result.LookAlikes = append(l.result.LookAlikes, other)
+}
+
+func (l *look) zombie(p kernel.Process, identity Identity, exit kernel.Exit) Zombie {
 	zombie := Zombie{
-		Key:       key,
+		Key:       Key{PID: p.PID, StartTicks: p.StartTicks},
 		Identity:  identity,
 		ParentPID: p.ParentPID,
 		Command:   p.Command,
-		StartedAt: now.Add(-clocks.StartedFor(p)),
+		StartedAt: l.result.At.Add(-l.clocks.StartedFor(p)),
+		Exit:      exit,
 	}
 	// Whatever hides the time of death, the zombie is there; the time of first sight has to do.
-	if age, err := clocks.DeadFor(p); err == nil {
-		zombie.DiedAt = now.Add(-age)
+	if age, err := l.clocks.DeadFor(p); err == nil {
+		zombie.DiedAt = l.result.At.Add(-age)
 	}
-	return zombie, nil
+	return zombie
 }
 
-func (s *Scanner) readParents(result *Result, processes []kernel.Process) {
+func (l *look) readParents() {
 	wanted := map[int]bool{}
-	for _, zombie := range result.Zombies {
+	for _, zombie := range l.result.Zombies {
 		wanted[zombie.ParentPID] = true
 	}
-	for _, p := range processes {
+	for _, other := range l.result.LookAlikes {
+		wanted[other.ParentPID] = true
+	}
+	for _, p := range l.processes {
 		if !wanted[p.PID] {
 			continue
 		}
-		if parent, ok := s.parent(p); ok {
-			result.Parents[p.PID] = parent
+		if parent, ok := l.parent(p); ok {
+			l.result.Parents[p.PID] = parent
 		}
 	}
 }
 
 // parent reads where a listed process belongs, and then its start time again: all of it must be of the one process that
 // was the parent when the zombies were listed.
-func (s *Scanner) parent(listed kernel.Process) (Parent, bool) {
-	identity, err := s.reader.Identity(listed.PID)
+func (l *look) parent(listed kernel.Process) (Parent, bool) {
+	identity, err := l.reader.Identity(listed.PID)
 	if err != nil {
 		return Parent{}, false
 	}
-	after, err := s.reader.Process(listed.PID)
+	after, err := l.reader.Process(listed.PID)
 	if err != nil || after.StartTicks != listed.StartTicks {
 		return Parent{}, false
 	}
@@ -220,7 +288,11 @@ func (p Proc) Identity(pid int) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	cgroups, err := p.Cgroups(pid)
+	read := p.Cgroups
+	if status.State == kernel.StateZombie && status.Threads > 1 {
+		read = p.LiveCgroups
+	}
+	cgroups, err := read(pid)
 	if err != nil {
 		return Identity{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
 )
@@ -26,7 +27,11 @@ type node struct {
 	// failing are the processes whose identity cannot be read.
 	failing map[int]error
 	// readAs are the start ticks that successive reads of one process show.
-	readAs      map[int][]uint64
+	readAs map[int][]uint64
+	// exits are those of all that end otherwise than with 0 and SIGCHLD.
+	exits map[int]kernel.Exit
+	// exitFailing are the processes whose exit cannot be read.
+	exitFailing map[int]error
 	diedAgo     map[int]time.Duration
 	unreadable  int
 	listErr     error
@@ -38,7 +43,7 @@ type node struct {
 func newNode(processes ...kernel.Process) *node {
 	n := &node{
 		processes: map[int]kernel.Process{}, identities: map[int]Identity{}, failing: map[int]error{},
-		readAs: map[int][]uint64{}, diedAgo: map[int]time.Duration{},
+		readAs: map[int][]uint64{}, diedAgo: map[int]time.Duration{}, exits: map[int]kernel.Exit{}, exitFailing: map[int]error{},
 	}
 	for _, p := range processes {
 		n.add(p)
@@ -86,6 +91,17 @@ func (n *node) Identity(pid int) (Identity, error) {
 	return n.identities[pid], n.failing[pid]
 }
 
+// plainExit is how a zombie ends by default.
+var plainExit = kernel.Exit{Signal: int(unix.SIGCHLD), Readable: true}
+
+func (n *node) Exit(pid int) (kernel.Exit, error) {
+	exit, ok := n.exits[pid]
+	if !ok {
+		exit = plainExit
+	}
+	return exit, n.exitFailing[pid]
+}
+
 func (n *node) Clocks() (Clocks, error) { return n, n.clocksErr }
 
 func (n *node) DeadFor(zombie kernel.Process) (time.Duration, error) {
@@ -121,6 +137,7 @@ func TestScanTellsAllOfAZombieAndItsParent(t *testing.T) {
 	t.Parallel()
 	n := newNode(live(1, 0), live(10, 1), dead(11, 10), dead(12, 10))
 	n.diedAgo[11] = time.Minute
+	n.exits[11] = kernel.Exit{Signal: int(unix.SIGCHLD), Status: 9, Readable: true}
 	n.unreadable = 3
 	got := mustScan(t, New(n), noon)
 	want := Result{
@@ -129,10 +146,12 @@ func TestScanTellsAllOfAZombieAndItsParent(t *testing.T) {
 			{
 				Key: Key{11, 11}, Identity: n.identities[11], ParentPID: 10, Command: "dead11",
 				StartedAt: noon.Add(11*time.Second - time.Hour), DiedAt: noon.Add(-time.Minute),
+				Exit: kernel.Exit{Signal: int(unix.SIGCHLD), Status: 9, Readable: true},
 			},
 			{
 				Key: Key{12, 12}, Identity: n.identities[12], ParentPID: 10, Command: "dead12",
 				StartedAt: noon.Add(12*time.Second - time.Hour), // the kernel does not tell when it died
+				Exit:      plainExit,
 			},
 		},
 		Parents:    map[int]Parent{10: {Key: Key{10, 10}, Identity: n.identities[10], Command: "live10"}},
@@ -209,19 +228,146 @@ func TestScanFollowsAChangeOfParent(t *testing.T) {
 	}
 }
 
-func TestScanReadsTheTracerUntilItLetsGo(t *testing.T) {
+func TestScanTellsLookAlikes(t *testing.T) {
 	t.Parallel()
-	n := newNode(live(10, 1), dead(11, 10))
-	n.change(func(i *Identity) { i.TracerPID = 99 })
-	s := New(n)
-	for range 2 {
-		if got := mustScan(t, s, noon); got.Traced != 1 || len(got.Zombies) != 0 || len(got.Parents) != 0 {
-			t.Errorf("result = %+v, want one traced and no zombie", got)
-		}
+	tests := map[string]struct {
+		happen func(*node)
+		want   LookAlikeKind
+	}{
+		"a leader that is gone while threads live": {gone, LeaderExited},
+		"a zombie that a tracer holds":             {held, HeldByTracer},
+		"a zombie that told nobody":                {ended(0), OtherExitSignal},
+		"a zombie that told by SIGUSR1":            {ended(unix.SIGUSR1), OtherExitSignal},
+		"a gone leader that is traced lives":       {func(n *node) { gone(n); held(n) }, LeaderExited},
+		"a gone leader of another signal lives":    {func(n *node) { gone(n); ended(0)(n) }, LeaderExited},
+		"the tracer comes before the exit signal":  {func(n *node) { held(n); ended(0)(n) }, HeldByTracer},
 	}
-	n.change(func(i *Identity) { i.TracerPID = 0 })
-	if got := mustScan(t, s, noon); got.Traced != 0 || len(got.Zombies) != 1 {
-		t.Errorf("result = %+v, want one zombie", got)
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(live(1, 0), live(10, 1), dead(11, 10))
+			tc.happen(n)
+			s := New(n)
+			exit, ok := n.exits[11]
+			if !ok {
+				exit = plainExit
+			}
+			want := Result{
+				At: noon,
+				LookAlikes: []LookAlike{{
+					Key: Key{11, 11}, Identity: n.identities[11], Kind: tc.want, ParentPID: 10, Command: "dead11", Exit: exit,
+				}},
+				Parents: map[int]Parent{10: {Key: Key{10, 10}, Identity: n.identities[10], Command: "live10"}},
+			}
+			for range 2 {
+				if diff := cmp.Diff(want, mustScan(t, s, noon)); diff != "" {
+					t.Errorf("result (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// gone makes process 11 one whose leader alone is gone.
+func gone(n *node) {
+	p := n.processes[11]
+	p.Threads = 2
+	n.processes[11] = p
+}
+
+// held makes process 11 one that is traced.
+func held(n *node) { n.change(func(i *Identity) { i.TracerPID = 99 }) }
+
+// ended makes process 11 one that told its end by a signal.
+func ended(sig unix.Signal) func(*node) {
+	return func(n *node) { n.exits[11] = kernel.Exit{Signal: int(sig), Status: 3 << 8, Readable: true} }
+}
+
+func TestALookAlikeBecomesAZombie(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ before, after func(*node) }{
+		"when the last thread ends": {gone, func(n *node) { n.add(dead(11, 10)) }},
+		"when the tracer lets go":   {held, func(n *node) { n.change(func(i *Identity) { i.TracerPID = 0 }) }},
+		// The kernel sets the exit signal of an orphan to SIGCHLD.
+		"when it gets a new parent": {ended(0), func(n *node) { n.add(dead(11, 1)); delete(n.exits, 11) }},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(live(1, 0), live(10, 1), dead(11, 10))
+			tc.before(n)
+			s := New(n)
+			mustScan(t, s, noon)
+			tc.after(n)
+			for range 2 {
+				if got := mustScan(t, s, noon); len(got.LookAlikes) != 0 || len(got.Zombies) != 1 || got.Zombies[0].Exit != plainExit {
+					t.Errorf("result = %+v, want one zombie", got)
+				}
+			}
+		})
+	}
+}
+
+func TestScanReadsALookAlikeAgainOnlyWhereItMayChange(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		happen func(*node)
+		again  bool
+	}{
+		"a gone leader":                  {gone, true},
+		"one that a tracer holds":        {held, true},
+		"one that ended by other signal": {ended(0), false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(live(1, 0), live(10, 1), dead(11, 10))
+			tc.happen(n)
+			s := New(n)
+			for range 2 {
+				mustScan(t, s, noon)
+			}
+			n.identityOf = nil
+			mustScan(t, s, noon)
+			if got := slices.Contains(n.identityOf, 11); got != tc.again {
+				t.Errorf("read again = %t, want %t", got, tc.again)
+			}
+		})
+	}
+}
+
+func TestScanKeepsSoManyLookAlikes(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*node, int){
+		"of gone leaders":      func(n *node, pid int) { p := dead(pid, 10); p.Threads = 2; n.add(p) },
+		"of another signal":    func(n *node, pid int) { n.add(dead(pid, 10)); n.exits[pid] = kernel.Exit{} },
+		"of zombies of tracer": func(n *node, pid int) { n.add(dead(pid, 10)); n.identities[pid] = Identity{TracerPID: 99} },
+	}
+	for name, add := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(live(10, 1))
+			n.unreadable = 1
+			const more = 3
+			for i := range MaxLookAlikes + more {
+				add(n, 100+i)
+			}
+			n.add(dead(100000, 10)) // is found all the same
+			s := New(n)
+			for range 2 {
+				got := mustScan(t, s, noon)
+				if len(got.LookAlikes) != MaxLookAlikes || got.Unreadable != more+1 || len(got.Zombies) != 1 {
+					t.Errorf("%d look-alikes, %d zombies and %d unreadable, want %d, 1 and %d",
+						len(got.LookAlikes), len(got.Zombies), got.Unreadable, MaxLookAlikes, more+1)
+				}
+			}
+			if len(s.others) > MaxLookAlikes {
+				t.Errorf("%d look-alikes are remembered", len(s.others))
+			}
+			if last := 100 + MaxLookAlikes + more - 1; n.processes[last].Threads > 1 && slices.Contains(n.identityOf, last) {
+				t.Error("one that is known to be no zombie was read, only to be left out")
+			}
+		})
 	}
 }
 
@@ -261,8 +407,8 @@ func TestScanReadsAParentOncePerLook(t *testing.T) {
 func TestScanCounts(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		happen                           func(*node)
-		zombies, unreadable, liveLeaders int
+		happen              func(*node)
+		zombies, unreadable int
 	}{
 		"a zombie that vanishes while it is read nowhere": {happen: func(n *node) { n.failing[11] = errGone }},
 		"a zombie that cannot be read as unreadable":      {happen: func(n *node) { n.failing[11] = errBroken }, unreadable: 1},
@@ -270,14 +416,8 @@ func TestScanCounts(t *testing.T) {
 			happen:     func(n *node) { n.failing[11] = errBroken; n.unreadable = 2 },
 			unreadable: 3,
 		},
-		"a gone leader with live threads as no zombie": {
-			happen: func(n *node) {
-				p := dead(11, 10)
-				p.Threads = 2
-				n.add(p)
-			},
-			liveLeaders: 1,
-		},
+		"a zombie that vanishes before its exit is read nowhere": {happen: func(n *node) { n.exitFailing[11] = errGone }},
+		"a zombie whose exit cannot be read as unreadable":       {happen: func(n *node) { n.exitFailing[11] = errBroken }, unreadable: 1},
 		"a zombie whose namespace is hidden as a zombie": {
 			happen:  func(n *node) { n.change(func(i *Identity) { i.Namespace = 0 }) },
 			zombies: 1,
@@ -296,7 +436,7 @@ func TestScanCounts(t *testing.T) {
 			n := newNode(live(10, 1), dead(11, 10))
 			tc.happen(n)
 			got := mustScan(t, New(n), noon)
-			if len(got.Zombies) != tc.zombies || got.Unreadable != tc.unreadable || got.LiveLeaders != tc.liveLeaders {
+			if len(got.Zombies) != tc.zombies || got.Unreadable != tc.unreadable || len(got.LookAlikes) > 0 {
 				t.Errorf("result = %+v", got)
 			}
 		})

@@ -1,4 +1,5 @@
-// Package sighting remembers zombies from look to look: only one that stays is a leak, and its age has to be known.
+// Package sighting remembers zombies, and what looks like one, from look to look: only one that stays is a leak, and its
+// age has to be known.
 package sighting
 
 import (
@@ -20,23 +21,49 @@ type Zombie struct {
 	scan.Zombie
 	// Since is when it died or, where the kernel does not tell, when it was first seen.
 	Since time.Time
+	// MovedFrom is the command name, foreign bytes, of the first parent that it was seen under before the one it has now;
+	// a parent that could not be read does not count. It is empty when its parent never changed.
+	MovedFrom string
 }
 
-// Tracker remembers the zombies of the last look.
+// LookAlike is a look-alike that was seen twice.
+type LookAlike struct {
+	scan.LookAlike
+	// Since is when it was first seen as what it is.
+	Since time.Time
+}
+
+// Tracker remembers the zombies and look-alikes of the last look.
 type Tracker struct {
 	seen map[scan.Key]sight
+	// others are the first sights of look-alikes.
+	others map[other]time.Time
 }
 
 type sight struct {
 	first time.Time
 	since time.Time
+	// parentPID and parentCommand are the parent at the last look.
+	parentPID     int
+	parentCommand string
+	movedFrom     string
+}
+
+// other is a look-alike of one kind: what was held by a tracer and now is something else was not seen before.
+type other struct {
+	scan.Key
+	kind scan.LookAlikeKind
 }
 
 // NewTracker returns a Tracker that has seen nothing.
-func NewTracker() *Tracker { return &Tracker{seen: map[scan.Key]sight{}} }
+func NewTracker() *Tracker { return &Tracker{} }
 
-// Look takes in one look and returns the zombies that were there at an earlier look, at least MinApart ago.
-func (t *Tracker) Look(result scan.Result) []Zombie {
+// Look takes in one look and returns what was there at an earlier look too, at least MinApart ago.
+func (t *Tracker) Look(result scan.Result) ([]Zombie, []LookAlike) {
+	return t.zombies(result), t.lookAlikes(result)
+}
+
+func (t *Tracker) zombies(result scan.Result) []Zombie {
 	seen := make(map[scan.Key]sight, len(result.Zombies))
 	var stayed []Zombie
 	for _, z := range result.Zombies {
@@ -47,12 +74,44 @@ func (t *Tracker) Look(result scan.Result) []Zombie {
 				s.since = result.At
 			}
 		}
+		s = s.under(z.ParentPID, result.Parents)
 		seen[z.Key] = s
 		if result.At.Sub(s.first) >= MinApart {
-			stayed = append(stayed, Zombie{Zombie: z, Since: s.since})
+			stayed = append(stayed, Zombie{Zombie: z, Since: s.since, MovedFrom: s.movedFrom})
 		}
 	}
 	t.seen = seen
+	return stayed
+}
+
+// under is the sight after a look that saw the zombie under a parent. A parent that could not be read this time keeps the
+// name it had.
+func (s sight) under(pid int, parents map[int]scan.Parent) sight {
+	if pid != s.parentPID && s.movedFrom == "" {
+		s.movedFrom = s.parentCommand
+	}
+	s.parentPID = pid
+	if parent, ok := parents[pid]; ok {
+		s.parentCommand = parent.Command
+	}
+	return s
+}
+
+func (t *Tracker) lookAlikes(result scan.Result) []LookAlike {
+	others := make(map[other]time.Time, len(result.LookAlikes))
+	var stayed []LookAlike
+	for _, l := range result.LookAlikes {
+		key := other{l.Key, l.Kind}
+		first, ok := t.others[key]
+		if !ok {
+			first = result.At
+		}
+		others[key] = first
+		if result.At.Sub(first) >= MinApart {
+			stayed = append(stayed, LookAlike{LookAlike: l, Since: first})
+		}
+	}
+	t.others = others
 	return stayed
 }
 

@@ -89,7 +89,7 @@ func TestLook(t *testing.T) {
 			tracker := NewTracker()
 			var stayed []Zombie
 			for _, l := range tc.looks {
-				stayed = tracker.Look(l)
+				stayed, _ = tracker.Look(l)
 			}
 			if tc.want == nil {
 				tc.want = map[int]time.Time{}
@@ -108,8 +108,138 @@ func TestLookKeepsWhatTheScanSaw(t *testing.T) {
 	tracker := NewTracker()
 	tracker.Look(look(noon, z))
 	z.ParentPID = 1 // the newest look's parent
-	got := tracker.Look(look(after(time.Minute), z))
+	got, _ := tracker.Look(look(after(time.Minute), z))
 	if diff := cmp.Diff([]Zombie{{Zombie: z, Since: noon}}, got); diff != "" {
+		t.Errorf("zombies (-want +got):\n%s", diff)
+	}
+}
+
+// under is a look at zombie 1 under a parent whose command is a name, or who could not be read.
+func under(at time.Time, parent int, name string) scan.Result {
+	z := untold(1)
+	z.ParentPID = parent
+	l := look(at, z)
+	if name != "" {
+		l.Parents = map[int]scan.Parent{parent: {Key: scan.Key{PID: parent}, Command: name}}
+	}
+	return l
+}
+
+func TestLookTellsFromWhereAZombieMoved(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return after(time.Duration(second) * time.Second) }
+	tests := map[string]struct {
+		looks []scan.Result
+		want  string
+	}{
+		"one that never moved has no such place": {looks: []scan.Result{under(at(0), 5, "app"), under(at(1), 5, "app")}},
+		"one that moved names the parent before": {
+			looks: []scan.Result{under(at(0), 5, "worker"), under(at(1), 1, "app")},
+			want:  "worker",
+		},
+		"it goes on to do so": {
+			looks: []scan.Result{under(at(0), 5, "worker"), under(at(1), 1, "app"), under(at(2), 1, "app")},
+			want:  "worker",
+		},
+		"one that moved twice names the first": {
+			looks: []scan.Result{under(at(0), 5, "worker"), under(at(1), 4, "master"), under(at(2), 1, "app")},
+			want:  "worker",
+		},
+		"a parent that is renamed is the same one": {looks: []scan.Result{under(at(0), 5, "sh"), under(at(1), 5, "app")}},
+		"the newest name of a parent counts": {
+			looks: []scan.Result{under(at(0), 5, "sh"), under(at(1), 5, "worker"), under(at(2), 1, "app")},
+			want:  "worker",
+		},
+		"a parent that was unreadable once keeps its name": {
+			looks: []scan.Result{under(at(0), 5, "worker"), under(at(1), 5, ""), under(at(2), 1, "app")},
+			want:  "worker",
+		},
+		"a parent without a name is not another one's": {
+			looks: []scan.Result{under(at(0), 5, ""), under(at(1), 1, "app")},
+		},
+		"nor is it the parent that it has now": {
+			looks: []scan.Result{under(at(0), 5, ""), under(at(1), 1, "app"), under(at(2), 1, "app")},
+		},
+		"the name of one parent is not that of the next": {
+			looks: []scan.Result{under(at(0), 5, ""), under(at(1), 4, "master"), under(at(2), 3, ""), under(at(3), 1, "app")},
+			want:  "master",
+		},
+		"one that was away between two looks begins anew": {
+			looks: []scan.Result{under(at(0), 5, "worker"), look(at(1)), under(at(2), 1, "app"), under(at(3), 1, "app")},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tracker := NewTracker()
+			var stayed []Zombie
+			for _, l := range tc.looks {
+				stayed, _ = tracker.Look(l)
+			}
+			if len(stayed) != 1 || stayed[0].MovedFrom != tc.want {
+				t.Errorf("zombies = %+v, want one moved from %q", stayed, tc.want)
+			}
+		})
+	}
+}
+
+func TestLookTellsLookAlikesThatStay(t *testing.T) {
+	t.Parallel()
+	held := scan.LookAlike{Key: scan.Key{PID: 1, StartTicks: 1}, Kind: scan.HeldByTracer, ParentPID: 5, Command: "sh"}
+	moved, silent, later := held, held, held
+	moved.ParentPID, silent.Kind, later.StartTicks = 1, scan.OtherExitSignal, 77
+	alike := func(at time.Time, l ...scan.LookAlike) scan.Result { return scan.Result{At: at, LookAlikes: l} }
+	tests := map[string]struct {
+		looks []scan.Result
+		want  []LookAlike
+	}{
+		"nothing counts at the first look": {looks: []scan.Result{alike(noon, held)}},
+		"one counts that is there a second later, as it is then": {
+			looks: []scan.Result{alike(noon, held), alike(after(time.Second), moved)},
+			want:  []LookAlike{{LookAlike: moved, Since: noon}},
+		},
+		"one does not count that is there less than a second later": {
+			looks: []scan.Result{alike(noon, held), alike(after(time.Second-1), held)},
+		},
+		"one that is another kind of look-alike now begins anew": {
+			looks: []scan.Result{alike(noon, held), alike(after(time.Minute), silent)},
+		},
+		"the same PID with another start is another process": {
+			looks: []scan.Result{alike(noon, held), alike(after(time.Minute), later)},
+		},
+		"one that was away between two looks begins anew": {
+			looks: []scan.Result{alike(noon, held), alike(after(time.Minute)), alike(after(2*time.Minute), held)},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tracker := NewTracker()
+			var stayed []LookAlike
+			for _, l := range tc.looks {
+				_, stayed = tracker.Look(l)
+			}
+			if diff := cmp.Diff(tc.want, stayed); diff != "" {
+				t.Errorf("look-alikes that stayed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestALookAlikeThatBecomesAZombieKeepsNothing(t *testing.T) {
+	t.Parallel()
+	tracker := NewTracker()
+	z := untold(1)
+	l := scan.LookAlike{Key: z.Key, ParentPID: 5}
+	parents := map[int]scan.Parent{5: {Command: "worker"}}
+	tracker.Look(scan.Result{At: noon, LookAlikes: []scan.LookAlike{l}, Parents: parents})
+	tracker.Look(scan.Result{At: after(time.Minute), LookAlikes: []scan.LookAlike{l}, Parents: parents})
+	zombies, lookAlikes := tracker.Look(look(after(2*time.Minute), z))
+	if len(zombies) != 0 || len(lookAlikes) != 0 {
+		t.Errorf("zombies = %+v, look-alikes = %+v, want none at its first sight", zombies, lookAlikes)
+	}
+	zombies, _ = tracker.Look(look(after(3*time.Minute), z))
+	if diff := cmp.Diff([]Zombie{{Zombie: z, Since: after(2 * time.Minute)}}, zombies); diff != "" {
 		t.Errorf("zombies (-want +got):\n%s", diff)
 	}
 }
@@ -174,12 +304,12 @@ func TestRemember(t *testing.T) {
 			t.Parallel()
 			tracker := NewTracker()
 			tracker.Look(look(seen, tc.zombies...))
-			zombies := tracker.Look(look(now, tc.zombies...))
+			zombies, _ := tracker.Look(look(now, tc.zombies...))
 			tracker.Remember(zombies, tc.ages, oldest, now)
 			if diff := cmp.Diff(tc.want, since(zombies)); diff != "" {
 				t.Errorf("now (-want +got):\n%s", diff)
 			}
-			again := tracker.Look(look(after(time.Hour), tc.zombies...))
+			again, _ := tracker.Look(look(after(time.Hour), tc.zombies...))
 			if diff := cmp.Diff(tc.want, since(again)); diff != "" {
 				t.Errorf("at the next look (-want +got):\n%s", diff)
 			}
@@ -191,10 +321,10 @@ func TestRememberBringsNoZombieBack(t *testing.T) {
 	t.Parallel()
 	tracker := NewTracker()
 	tracker.Look(look(noon, untold(1)))
-	zombies := tracker.Look(look(after(time.Minute), untold(1)))
+	zombies, _ := tracker.Look(look(after(time.Minute), untold(1)))
 	tracker.Look(look(after(2 * time.Minute))) // reaped before the report was read
 	tracker.Remember(zombies, nil, after(-time.Hour), after(2*time.Minute))
-	if got := tracker.Look(look(after(3*time.Minute), untold(1))); len(got) != 0 {
+	if got, _ := tracker.Look(look(after(3*time.Minute), untold(1))); len(got) != 0 {
 		t.Errorf("zombies = %v, want none: it was not in the last look", got)
 	}
 }
