@@ -3,6 +3,7 @@
 package attribute
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/zombie-operator/zombie-operator/agent/scan"
@@ -18,6 +19,8 @@ type Container struct {
 	Namespace uint64
 	// Depth is how many PID namespaces there are from the host's down to that one, both counted.
 	Depth int
+	// Joined says that its first process is not the first of that namespace: it came into one of others, who may have ended.
+	Joined bool
 	// Cgroup is the path of the container's cgroup, as seen by the agent.
 	Cgroup string
 }
@@ -82,15 +85,24 @@ func (t Table) Attribute(zombie scan.Zombie, parent *scan.Parent) Verdict {
 		return Verdict{Place: Unknown}
 	case held:
 		return t.under(holder, zombie, parent)
+	case ownKnown && !t.within(own, zombie.Identity):
+		return Verdict{Place: Unknown}
 	case ownKnown:
 		return Verdict{Place: ParentOutside, ContainerID: own.ID}
 	case zombie.Namespace != 0 && zombie.Namespace == t.hostNamespace:
 		return Verdict{Place: Host}
 	}
-	if sharers := t.byNamespace[zombie.Namespace]; len(sharers) == 1 {
-		return Verdict{Place: ParentOutside, ContainerID: sharers[0].ID}
+	return t.byNamespaceAlone(zombie, parent)
+}
+
+// byNamespaceAlone judges a zombie of which no cgroup tells: it is that of the only container that is, and was, at home in
+// its PID namespace. A parent in there is not of that container, so others are at home too.
+func (t Table) byNamespaceAlone(zombie scan.Zombie, parent *scan.Parent) Verdict {
+	sharers := t.byNamespace[zombie.Namespace]
+	if len(sharers) != 1 || sharers[0].Joined || parent.Namespace == zombie.Namespace || beside(sharers[0], zombie) {
+		return Verdict{Place: Unknown}
 	}
-	return Verdict{Place: Unknown}
+	return Verdict{Place: ParentOutside, ContainerID: sharers[0].ID}
 }
 
 // under judges a zombie whose parent is in the cgroup of a container.
@@ -98,17 +110,34 @@ func (t Table) under(holder Container, zombie scan.Zombie, parent *scan.Parent) 
 	if zombie.PID == holder.InitPID {
 		return Verdict{Place: Unknown} // the container itself is dead: nothing in it can reap
 	}
-	if zombie.Namespace != 0 && zombie.Namespace != holder.Namespace && t.taken(zombie.Namespace) {
-		return Verdict{Place: Unknown} // it entered the namespace of the host or of another container
-	}
-	if len(zombie.NamespacePIDs) < holder.Depth || len(parent.NamespacePIDs) < holder.Depth {
-		return Verdict{Place: Unknown} // above the container's namespace, though charged to its cgroup
+	if !t.within(holder, zombie.Identity) || !t.within(holder, parent.Identity) {
+		return Verdict{Place: Unknown}
 	}
 	return Verdict{
 		Place:       InContainer,
 		ContainerID: holder.ID,
 		ParentPID:   parent.NamespacePIDs[holder.Depth-1],
 	}
+}
+
+// beside says whether a zombie shows a cgroup of the pod of a container, so one of another container, which has ended.
+func beside(c Container, zombie scan.Zombie) bool {
+	pod := c.Cgroup[:strings.LastIndexByte(c.Cgroup, '/')+1]
+	return pod != "" && slices.ContainsFunc(zombie.Cgroups, func(path string) bool { return strings.HasPrefix(path, pod) })
+}
+
+// within says whether a process may be in the PID namespace of a container, or below. One that is not belongs to somebody
+// else, whatever the cgroup that it was moved into.
+func (t Table) within(c Container, who scan.Identity) bool {
+	depth := len(who.NamespacePIDs)
+	switch {
+	case who.Namespace != 0 && who.Namespace != c.Namespace && t.taken(who.Namespace):
+		return false // in the namespace of the host or of another container
+	case who.Namespace == 0, c.Namespace == 0, who.Namespace == c.Namespace:
+		return depth >= c.Depth
+	}
+	// Nobody knows this namespace: it may be nested in the container's. In the host's all are.
+	return depth > c.Depth && c.Namespace != t.hostNamespace
 }
 
 // taken says whether a PID namespace is the host's or that of a known container. Any other is nested in a container.
@@ -144,6 +173,12 @@ func (t Table) above(path string) (Container, bool) {
 		path = path[:max(0, strings.LastIndexByte(path, '/'))]
 	}
 	return Container{}, false
+}
+
+// HasJoined says whether the first process of a container came into a PID namespace that had a first process already: that of
+// its pod, of another container, or the host's.
+func HasJoined(init scan.Identity) bool {
+	return len(init.NamespacePIDs) == 0 || init.NamespacePIDs[len(init.NamespacePIDs)-1] != 1
 }
 
 // CgroupOf cuts a container's cgroup out of the cgroup paths of its first process: up to and with the outermost

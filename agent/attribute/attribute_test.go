@@ -114,6 +114,26 @@ var attributions = map[string]struct {
 		zombie(hostNS, at(1010)), parent(ownNS, at(1000, 1), alone),
 		Verdict{Place: Unknown},
 	},
+	"a parent in another container's namespace contradicts its cgroup": {
+		zombie(outNS, at(1010, 10, 2)), parent(otherNS, at(1007, 7), alone),
+		Verdict{Place: Unknown},
+	},
+	"a namespace that nobody knows and that is no deeper than the container's is not nested in it": {
+		zombie(outNS, at(1010, 10)), parent(ownNS, at(1000, 1), alone),
+		Verdict{Place: Unknown},
+	},
+	"a namespace that nobody knows is not that of a hostPID container": {
+		zombie(outNS, at(1010, 10)), parent(hostNS, at(5000), host),
+		Verdict{Place: Unknown},
+	},
+	"on v2 a zombie in the host's namespace contradicts its cgroup": {
+		zombie(hostNS, at(1010), alone), parent(hostNS, at(900), shim),
+		Verdict{Place: Unknown},
+	},
+	"on v2 a zombie in another container's namespace contradicts its cgroup": {
+		zombie(otherNS, at(1010, 10), alone), parent(hostNS, at(900), shim),
+		Verdict{Place: Unknown},
+	},
 	"a zombie above the container's namespace belongs to nobody": {
 		zombie(0, at(1010)), parent(ownNS, at(1000, 1), alone),
 		Verdict{Place: Unknown},
@@ -194,6 +214,50 @@ func TestAttribute(t *testing.T) {
 }
 
 // The agent's own cgroup reads "/", which the reader leaves out: its container has no cgroup to be known by.
+func TestAttributeByThePIDNamespaceAlone(t *testing.T) {
+	t.Parallel()
+	const beside = "/kubepods/p1/debug" // another container of the pod, which has ended
+	tests := map[string]struct {
+		joined bool
+		zombie scan.Zombie
+		parent *scan.Parent
+		want   Place
+	}{
+		"it is of the container that is at home there":                   {false, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), ParentOutside},
+		"a process that joined no cgroup is of that container too":       {false, zombie(ownNS, at(1010, 10), shim), parent(hostNS, at(900), shim), ParentOutside},
+		"a container that joined it may not be the only one there":       {true, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), Unknown},
+		"a parent in there that is in no container is of another one":    {false, zombie(ownNS, at(1010, 10)), parent(ownNS, at(1005, 5), "/x"), Unknown},
+		"a cgroup of the pod tells of another container, that has ended": {false, zombie(ownNS, at(1010, 10), beside), parent(hostNS, at(900), shim), Unknown},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := containers()[0]
+			c.Joined = tc.joined
+			if got := NewTable(hostNS, []Container{c}).Attribute(tc.zombie, tc.parent); got.Place != tc.want {
+				t.Errorf("Attribute() = %+v, want place %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestHasJoined(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pids []int
+		want bool
+	}{
+		"the first process of a namespace": {at(1000, 1), false},
+		"a later one":                      {at(1000, 7), true},
+		"one in the host's":                {at(1000), true},
+		"one whose PIDs are not known":     {nil, true},
+	} {
+		if got := HasJoined(scan.Identity{NamespacePIDs: tc.pids}); got != tc.want {
+			t.Errorf("HasJoined() of %s = %t", name, got)
+		}
+	}
+}
+
 func TestAttributeIgnoresAContainerWithoutCgroup(t *testing.T) {
 	t.Parallel()
 	table := NewTable(hostNS, []Container{{ID: "agent", InitPID: 6000, Namespace: hostNS, Depth: 1}})

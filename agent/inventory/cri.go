@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -33,27 +34,43 @@ var reconnect = grpc.ConnectParams{
 // It is a plain gRPC client and not k8s.io/cri-client, whose constructor fails while the runtime is away and then
 // leaves its connection open: an agent that tries again with every scan would pile them up.
 type Socket struct {
-	path   string
+	// find returns the path of the socket, which is looked for anew for each connection.
+	find   func() (string, error)
 	conn   *grpc.ClientConn
 	client runtimeapi.RuntimeServiceClient
 }
 
-// NewSocket returns the runtime that listens on the Unix socket at path. It does not connect yet.
+// NewSocket returns the runtime that listens on the Unix socket at path or, where path is empty, at the first of
+// UsualSockets that is there when it connects. It does not connect yet.
 func NewSocket(path string) (*Socket, error) {
-	conn, err := grpc.NewClient("unix://"+path,
+	if path == "" {
+		return newSocketOf(func() (string, error) { return FindSocket(UsualSockets) })
+	}
+	return newSocketOf(func() (string, error) { return path, nil })
+}
+
+func newSocketOf(find func() (string, error)) (*Socket, error) {
+	conn, err := grpc.NewClient("passthrough:///localhost", // the name of the host in each call, as gRPC has it for a Unix socket
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			path, err := find()
+			if err != nil {
+				return nil, err
+			}
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // a Unix socket of the same node
 		grpc.WithConnectParams(reconnect),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
 	if err != nil {
-		return nil, fmt.Errorf("making a client of CRI socket %q: %w", path, err)
+		return nil, fmt.Errorf("making a client of the CRI socket: %w", err)
 	}
-	return &Socket{path: path, conn: conn, client: runtimeapi.NewRuntimeServiceClient(conn)}, nil
+	return &Socket{find: find, conn: conn, client: runtimeapi.NewRuntimeServiceClient(conn)}, nil
 }
 
 // Close ends the connection.
 func (s *Socket) Close() error {
 	if err := s.conn.Close(); err != nil {
-		return fmt.Errorf("closing CRI socket %q: %w", s.path, err)
+		return fmt.Errorf("closing the CRI socket: %w", err)
 	}
 	return nil
 }
@@ -93,14 +110,18 @@ func (s *Socket) explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	info, statErr := os.Stat(s.path)
+	path, findErr := s.find()
+	if findErr != nil {
+		return fmt.Errorf("%s: %w", doing, findErr)
+	}
+	info, statErr := os.Stat(path)
 	switch {
 	case errors.Is(statErr, fs.ErrNotExist):
-		return fmt.Errorf("%s: no CRI socket at %q; set --cri-socket (chart value agent.criSocket) to the socket of this node's container runtime: %w", doing, s.path, statErr)
+		return fmt.Errorf("%s: no CRI socket at %q; set --cri-socket (chart value agent.criSocket) to the socket of this node's container runtime: %w", doing, path, statErr)
 	case errors.Is(statErr, syscall.EACCES):
-		return fmt.Errorf("%s: no right to reach CRI socket %q; the agent must run as root: %w", doing, s.path, statErr)
+		return fmt.Errorf("%s: no right to reach CRI socket %q; the agent must run as root: %w", doing, path, statErr)
 	case statErr == nil && info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s: CRI socket %q: %w", doing, s.path, errNoSocket)
+		return fmt.Errorf("%s: CRI socket %q: %w", doing, path, errNoSocket)
 	}
-	return fmt.Errorf("%s by CRI socket %q: %w", doing, s.path, err)
+	return fmt.Errorf("%s by CRI socket %q: %w", doing, path, err)
 }

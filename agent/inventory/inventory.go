@@ -72,10 +72,14 @@ type Inventory struct {
 	log     *slog.Logger
 
 	containers map[string]Container
+	// dead are those whose first process is a zombie, while the runtime lists them as running.
+	dead map[string]Container
 	// pods counts, for each pod, the answers in a row without it.
 	pods map[Pod]int
 	// incomplete are the pods with a running container that is not known.
 	incomplete map[Pod]bool
+	// unlisted counts, for each dead container, the lists in a row without it.
+	unlisted map[string]int
 	// troubled are the containers whose details could not be had the last time.
 	troubled map[string]bool
 }
@@ -87,6 +91,7 @@ func New(runtime Runtime, kernel Kernel, log *slog.Logger) *Inventory {
 		kernel:     kernel,
 		log:        log,
 		containers: map[string]Container{},
+		dead:       map[string]Container{},
 		pods:       map[Pod]int{},
 		incomplete: map[Pod]bool{},
 		troubled:   map[string]bool{},
@@ -106,8 +111,9 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refreshing containers: %w", err)
 	}
+	i.buryUnlisted(listed)
 	err = i.learn(ctx, listed)
-	if err != nil && len(i.containers) == 0 {
+	if err != nil && len(i.containers)+len(i.dead) == 0 {
 		return fmt.Errorf("looking into any of %d containers (is the agent in the host's PID namespace, hostPID: true?): %w", len(listed), err)
 	}
 	return nil
@@ -134,7 +140,9 @@ func (i *Inventory) learn(ctx context.Context, listed []*runtimeapi.Container) (
 		}
 		container, err := i.describe(ctx, c)
 		if err == nil {
-			i.containers[id] = container
+			err = i.add(container)
+		}
+		if err == nil {
 			continue
 		}
 		last = err
@@ -155,8 +163,10 @@ func (i *Inventory) learn(ctx context.Context, listed []*runtimeapi.Container) (
 func (i *Inventory) unknown(listed []*runtimeapi.Container) []*runtimeapi.Container {
 	var first, last []*runtimeapi.Container
 	for _, c := range listed {
-		switch _, known := i.containers[c.GetId()]; {
-		case known:
+		_, known := i.containers[c.GetId()]
+		_, dead := i.dead[c.GetId()]
+		switch {
+		case known, dead:
 		case i.troubled[c.GetId()]:
 			last = append(last, c)
 		default:
@@ -198,7 +208,8 @@ func ownerOf(labeled interface{ GetLabels() map[string]string }) (pod Pod, name 
 	return pod, name, nil
 }
 
-// examine looks at the first process of a container of which the runtime told the details.
+// examine looks at the first process of a container of which the runtime told the details. That it is in the container's
+// cgroup confirms what the runtime says; a zombie is in none on cgroup v1, so of a dead one the runtime's word must do.
 func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse) (Container, error) {
 	pid, err := initPID(answer.GetInfo())
 	if err != nil {
@@ -213,7 +224,7 @@ func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse)
 		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
 	}
 	cgroup := attribute.CgroupOf(id, identity.Cgroups)
-	if cgroup == "" && pid != os.Getpid() { // in a cgroup namespace of its own the agent's own path is "/"
+	if cgroup == "" && pid != os.Getpid() && !isDead(process) { // in a cgroup namespace of its own the agent's own path is "/"
 		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, ErrNotOurs)
 	}
 	return Container{
@@ -222,6 +233,7 @@ func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse)
 			InitPID:   pid,
 			Namespace: identity.Namespace,
 			Depth:     len(identity.NamespacePIDs),
+			Joined:    attribute.HasJoined(identity),
 			Cgroup:    cgroup,
 		},
 		Image:                  image(answer.GetStatus()),
@@ -235,36 +247,6 @@ func image(status *runtimeapi.ContainerStatus) string {
 	return cmp.Or(status.GetImage().GetUserSpecifiedImage(), status.GetImage().GetImage())
 }
 
-// dropDead forgets containers whose first process is gone or became a zombie. Until the runtime lists containers again,
-// their pods may have a new one that is not known.
-func (i *Inventory) dropDead() {
-	maps.DeleteFunc(i.containers, func(_ string, c Container) bool {
-		if i.lives(c) {
-			return false
-		}
-		i.incomplete[c.Pod] = true
-		return true
-	})
-}
-
-func (i *Inventory) lives(c Container) bool {
-	lives, err := Lives(i.kernel, c)
-	return lives || err != nil // what cannot be read for now is not known to be dead
-}
-
-// Lives says whether the first process of a container is still the one that was seen, and not dead.
-func Lives(proc Kernel, c Container) (bool, error) {
-	process, err := proc.Process(c.InitPID)
-	switch {
-	case kernel.IsVanished(err):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("reading first process of container %q: %w", c.ID, err)
-	}
-	dead := process.State == kernel.StateZombie && process.Threads <= 1
-	return !dead && process.StartTicks == c.InitTicks, nil
-}
-
 // missingTwice is after how many answers without it a pod is gone: one may come from a runtime that is starting.
 const missingTwice = 2
 
@@ -273,8 +255,10 @@ func (i *Inventory) mergePods(sandboxes []*runtimeapi.PodSandbox) {
 		m := s.GetMetadata()
 		i.pods[Pod{Namespace: m.GetNamespace(), Name: m.GetName(), UID: m.GetUid()}] = -1
 	}
-	for _, c := range i.containers {
-		i.pods[c.Pod] = -1 // what runs is there, whatever the runtime says
+	for _, known := range []map[string]Container{i.containers, i.dead} {
+		for _, c := range known {
+			i.pods[c.Pod] = -1 // what is there is there, whatever the runtime says
+		}
 	}
 	maps.DeleteFunc(i.pods, func(pod Pod, missing int) bool {
 		i.pods[pod] = missing + 1
@@ -283,13 +267,16 @@ func (i *Inventory) mergePods(sandboxes []*runtimeapi.PodSandbox) {
 }
 
 // Containers returns the running containers, sorted by pod and name.
-func (i *Inventory) Containers() []Container {
-	return slices.SortedFunc(maps.Values(i.containers), func(a, b Container) int {
+func (i *Inventory) Containers() []Container { return sorted(i.containers) }
+
+func sorted(containers map[string]Container) []Container {
+	return slices.SortedFunc(maps.Values(containers), func(a, b Container) int {
 		return cmp.Or(a.Pod.compare(b.Pod), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-// Pods returns the pods of the node, and for each whether all its running containers are known.
+// Pods returns the pods of the node, and for each whether all its containers that the runtime lists as running are known, be
+// it as dead.
 func (i *Inventory) Pods() map[Pod]bool {
 	pods := make(map[Pod]bool, len(i.pods))
 	for pod := range i.pods {

@@ -148,7 +148,8 @@ func TestRefreshLearnsContainersAndPods(t *testing.T) {
 	n.add(web, "w1", 10)
 	n.add(web, "w2", 11)
 	n.add(job, "j1", 12)
-	n.statuses["w2"].Status.Image.UserSpecifiedImage = "" // an older runtime
+	n.statuses["w2"].Status.Image.UserSpecifiedImage = ""                                                           // an older runtime
+	n.identities[11] = scan.Identity{Namespace: 11, NamespacePIDs: []int{11, 7}, Cgroups: []string{"/kubepods/w2"}} // into that of its pod
 	i, _ := newInventory(n)
 	mustRefresh(t, i)
 	container := func(pod Pod, id string, pid int, image string) Container {
@@ -160,6 +161,7 @@ func TestRefreshLearnsContainersAndPods(t *testing.T) {
 	want := []Container{
 		container(job, "j1", 12, "registry/j1"), container(web, "w1", 10, "registry/w1"), container(web, "w2", 11, "sha256:1"),
 	}
+	want[2].Joined = true
 	if diff := cmp.Diff(want, i.Containers()); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
