@@ -1,42 +1,77 @@
-// Package diagnose says why zombies stay and what ends the leak for good.
+// Package diagnose says why zombies stay and what ends the leak for good. It claims nothing that its evidence does not carry.
 package diagnose
 
 import (
 	"fmt"
 
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
-// Diagnosis is a cause in the words of a report.
+// Diagnosis is a cause in the words of a report. All of its text is printable ASCII and within the bounds of the API.
 type Diagnosis struct {
-	Cause   v1alpha1.Cause
+	Cause v1alpha1.Cause
+	// Message is the cause in a sentence.
 	Message string
-	Fix     string
+	// Evidence is what was read of the parent; "" when there was nothing.
+	Evidence string
+	// Fix is what ends the leak for good.
+	Fix string
+	// CannotHelp are the remedies that cannot work, in the order of rising force; of the others it is not known.
+	CannotHelp []v1alpha1.Remedy
 }
 
-// Outside is the diagnosis of zombies whose parent is not a process of their container. command is fit to print.
-func Outside(command string) Diagnosis {
-	return Diagnosis{
-		Cause:   v1alpha1.CauseParentOutsideContainer,
-		Message: fmt.Sprintf("The parent (%s) is not a process of this container: nothing inside the container can reap its dead children.", command),
-		Fix:     "Look at that process on the node, often the container runtime's shim: only its wait() or its end releases them.",
-	}
+// rules are the causes, each with the evidence that it takes. The first that holds is the diagnosis: first what keeps a parent
+// from running at all, whatever it would do then; next what is certain of its signal; next where its zombies come from
+// and what it does instead of waiting for them. The last holds always and claims least.
+var rules = []func(Evidence) (Diagnosis, bool){
+	outside, traced, frozen, stopped, stuck,
+	blocked, ignored,
+	moved, waiting, goProgram, handler,
+	doesNotWait,
 }
 
-// Inside is the diagnosis of zombies whose parent has this PID in the container. command is fit to print.
-//
-// For PID 1 it does not say whether the dead were orphans or its own children: the kernel does not keep that.
-func Inside(pid int, command string) Diagnosis {
-	if pid == 1 {
-		return Diagnosis{
-			Cause:   v1alpha1.CausePID1DoesNotReap,
-			Message: fmt.Sprintf("PID 1 (%s) does not wait for its dead children; as PID 1 it also inherits every orphan of the container.", command),
-			Fix:     "Make an init such as tini PID 1 of the container, or set shareProcessNamespace: true, or let PID 1 wait for all children.",
+// Diagnose says why the zombies of a parent stay.
+func Diagnose(e Evidence) Diagnosis {
+	e = known(e)
+	for _, rule := range rules {
+		if d, ok := rule(e); ok {
+			d.Evidence = sentence(e)
+			d.CannotHelp = cannotHelp(e)
+			return d
 		}
 	}
-	return Diagnosis{
-		Cause:   v1alpha1.CauseParentDoesNotWait,
-		Message: fmt.Sprintf("Process %d (%s) does not wait for its dead children. While it lives, nobody else can reap them.", pid, command),
-		Fix:     fmt.Sprintf("Let %s wait for every child it starts. An init as PID 1 does not help while that process lives.", command),
+	return Diagnosis{} // not reached: the last rule holds always
+}
+
+const (
+	// maxWchan is how many characters of a kernel function's name are shown; few are longer than 28.
+	maxWchan = 32
+	// maxInit is how long the path of an init in an image may be, as in the API.
+	maxInit = 48
+)
+
+// known is evidence without what is not known when the parent could not be read, and fit to be shown.
+func known(e Evidence) Evidence {
+	if !e.Read {
+		e = Evidence{
+			Command: e.Command, PID: e.PID, SameNamespace: e.SameNamespace, Zombies: e.Zombies, Moved: e.Moved, MovedFrom: e.MovedFrom,
+			Frozen: e.Frozen, ReaperHolds: e.ReaperHolds, InitInImage: e.InitInImage,
+		}
 	}
+	e.Command = printable.Printable(e.Command, v1alpha1.MaxCommand)
+	e.MovedFrom = printable.Printable(e.MovedFrom, v1alpha1.MaxCommand)
+	e.Wchan = printable.Printable(e.Wchan, maxWchan)
+	if path := printable.Printable(e.InitInImage, maxInit); path != e.InitInImage {
+		e.InitInImage = "" // half a path is of no use
+	}
+	return e
+}
+
+// who names the parent at the beginning of a sentence.
+func (e Evidence) who() string {
+	if e.PID == 1 {
+		return fmt.Sprintf("PID 1 (%s)", e.Command)
+	}
+	return fmt.Sprintf("Process %d (%s)", e.PID, e.Command)
 }
