@@ -15,8 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/zombie-operator/zombie-operator/agent/publish"
-	"github.com/zombie-operator/zombie-operator/agent/scan"
-	"github.com/zombie-operator/zombie-operator/agent/sighting"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -52,18 +50,20 @@ func TestRunReportsALeakAtTheSecondLook(t *testing.T) {
 		}
 		oldest := metav1.NewTime(began.Add(-20 * time.Minute).UTC())
 		want := &v1alpha1.Observed{
-			Zombies: 3, OldestZombieTime: &oldest,
+			Zombies: 3, OldestZombieTime: &oldest, Finding: "PID1DoesNotReap",
 			Containers: []v1alpha1.ContainerObservation{{
 				Name: "app", ContainerID: appID, Image: "registry/app:1", Zombies: 3,
 				Ages: []v1alpha1.AgeCount{{MinAgeSeconds: 30, Zombies: 3}, {MinAgeSeconds: 60, Zombies: 3}, {MinAgeSeconds: 300, Zombies: 3}, {MinAgeSeconds: 900, Zombies: 3}},
+				PIDs: &v1alpha1.PIDs{Used: 120, Limit: 32768, LimitedBy: v1alpha1.PIDLimitPIDMax},
 				Parents: []v1alpha1.Parent{{
 					PID: new(int32(1)), StartTicks: appPID, Command: "p1000", Zombies: 3, OldestZombieTime: oldest,
 					Cause: v1alpha1.CausePID1DoesNotReap,
+					Dead:  []v1alpha1.DeadGroup{{Command: "p1001", Exit: "exit 0", Zombies: 1}, {Command: "p1002", Exit: "exit 0", Zombies: 1}}, DeadOmitted: 1,
 				}},
 			}},
 		}
-		parent := &report.Status.Observed.Containers[0].Parents[0]
-		parent.Message, parent.Fix = "", ""
+		seen := &report.Status.Observed.Containers[0]
+		seen.Parents[0].Message, seen.Parents[0].Evidence, seen.Parents[0].Fix, seen.Parents[0].CannotHelp = "", "", "", nil
 		if diff := cmp.Diff(want, report.Status.Observed, cmp.Comparer(func(a, b metav1.Time) bool { return a.Time.Equal(b.Time) })); diff != "" {
 			t.Errorf("observation (-want +got):\n%s", diff)
 		}
@@ -157,7 +157,7 @@ func reportedBefore(now time.Time) *v1alpha1.ZombieReport {
 		Spec:       v1alpha1.ZombieReportSpec{PodName: "web", PodUID: "uid-web", NodeName: "node-1"},
 		Status: v1alpha1.ZombieReportStatus{
 			Observed: &v1alpha1.Observed{
-				Zombies: 3, OldestZombieTime: &oldest,
+				Zombies: 3, OldestZombieTime: &oldest, Finding: "PID1DoesNotReap",
 				Containers: []v1alpha1.ContainerObservation{{
 					Name: "app", ContainerID: appID, Image: "registry/app:1", Zombies: 3,
 					Ages: []v1alpha1.AgeCount{
@@ -166,7 +166,7 @@ func reportedBefore(now time.Time) *v1alpha1.ZombieReport {
 					},
 					Parents: []v1alpha1.Parent{{
 						PID: new(int32(1)), StartTicks: appPID, Command: "p1000", Zombies: 3, OldestZombieTime: oldest,
-						Cause: v1alpha1.CausePID1DoesNotReap,
+						Cause: v1alpha1.CausePID1DoesNotReap, CannotHelp: []v1alpha1.Remedy{v1alpha1.RemedySIGTERM, v1alpha1.RemedySIGKILL},
 					}},
 				}},
 			},
@@ -289,22 +289,21 @@ func TestRunSaysNothingWithoutScans(t *testing.T) {
 	})
 }
 
-func TestRunNeverReportsWhatIsNoLeak(t *testing.T) {
+func TestRunNeverCountsWhatIsNoLeak(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), newServer(t)
-		n.process(1990, appPID, "Z", appNS, "/", 1990, 90) // its threads live
-		n.write("1990/stat", "1990 (leader) Z 1000 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n")
-		n.process(1991, appPID, "Z", appNS, "/", 1991, 91)
-		n.write("1991/status", "TracerPid:\t5\nNSpid:\t1991 91\n")
+		n.lookAlikes()
 		n.process(1992, 1, "Z", hostNS, "/", 1992)         // the host's
 		n.process(1993, 4444, "Z", appNS, "/", 1993, 93)   // its parent vanished
 		n.process(1994, 1, "Z", 4026539999, "/", 1994, 94) // of nobody that is known
 		a, log := newAgent(t, n, s)
 		defer run(t, a)()
 		pass(3)
-		wantCalls(t, s, "at quiet looks", "get") // the spare read
-		if got := log.count("ofTheHost=1 unattributed=2 traced=1 leadersWithLiveThreads=1 unreadable=0"); got != 1 {
+		if got := s.report(t).Status.Observed; got.Zombies != 0 || len(got.Containers) != 0 {
+			t.Errorf("observation = %+v, want no zombie", got)
+		}
+		if got := log.count("ofTheHost=1 unattributed=2 traced=1 leadersWithLiveThreads=1 otherExitSignal=1 deadContainers=0 unreadable=0"); got != 1 {
 			t.Errorf("logged %d times, want once:\n%s", got, log.text.String())
 		}
 	})
@@ -323,14 +322,13 @@ func TestLookSaysOnceThatNamespacesAreHidden(t *testing.T) {
 		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) // so that it can be removed
 	}
 	a, log := newAgent(t, n, s)
-	a.scanner, a.tracker = scan.New(a.Proc), sighting.NewTracker()
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var none [2]unix.CapUserData
 		err := unix.Capset(&header, &none[0])
-		a.checkRights()
+		a.begin()
 		a.look(t.Context())
 		done <- err
 	}()
@@ -352,13 +350,13 @@ func TestLookIsTimedByItsScan(t *testing.T) {
 		n, s := newNode(t), newServer(t)
 		n.zombies(1)
 		a, _ := newAgent(t, n, s)
-		a.scanner, a.tracker = scan.New(a.Proc), sighting.NewTracker()
+		a.begin()
 		n.answersAfter = 15 * time.Second // to each of three questions
 		began := time.Now()
 		a.look(t.Context())
 		<-time.After(interval)
 		look, _ := a.look(t.Context())
-		pods := look.Pods
+		pods := look.pods.Pods
 		i := slices.IndexFunc(pods, func(p publish.Pod) bool { return p.Name == "web" })
 		if i < 0 || pods[i].Observed.OldestZombieTime == nil {
 			t.Fatalf("pods = %+v, want web with a zombie", pods)
@@ -376,14 +374,14 @@ func TestLookLeavesAPodAloneWhileItsZombiesCannotBeAttributed(t *testing.T) {
 		n, s := newNode(t), newServer(t)
 		n.zombies(5)
 		a, _ := newAgent(t, n, s)
-		a.scanner, a.tracker = scan.New(a.Proc), sighting.NewTracker()
+		a.begin()
 		webAt := func(what string, zombies int32, incomplete bool) {
 			t.Helper()
 			<-time.After(interval)
 			look, _ := a.look(t.Context())
-			i := slices.IndexFunc(look.Pods, func(p publish.Pod) bool { return p.Name == "web" })
-			if i < 0 || look.Pods[i].Observed.Zombies != zombies || look.Pods[i].Incomplete != incomplete {
-				t.Errorf("%s: pods = %+v, want web with %d zombies, incomplete: %t", what, look.Pods, zombies, incomplete)
+			i := slices.IndexFunc(look.pods.Pods, func(p publish.Pod) bool { return p.Name == "web" })
+			if i < 0 || look.pods.Pods[i].Observed.Zombies != zombies || look.pods.Pods[i].Incomplete != incomplete {
+				t.Errorf("%s: pods = %+v, want web with %d zombies, incomplete: %t", what, look.pods.Pods, zombies, incomplete)
 			}
 		}
 		a.look(t.Context())

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"k8s.io/apimachinery/pkg/runtime"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -21,12 +22,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/zombie-operator/zombie-operator/agent/cgroup"
+	"github.com/zombie-operator/zombie-operator/agent/evidence"
 	"github.com/zombie-operator/zombie-operator/agent/health"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/metrics"
+	"github.com/zombie-operator/zombie-operator/agent/nodereport"
+	"github.com/zombie-operator/zombie-operator/agent/peek"
 	"github.com/zombie-operator/zombie-operator/agent/publish"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/api/applyconfiguration"
+	v1alpha1ac "github.com/zombie-operator/zombie-operator/api/applyconfiguration/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -44,8 +51,9 @@ var errBroken = errors.New("broken")
 
 // node is a node in memory and, as far as /proc goes, in files: one pod, web, with one container, app.
 type node struct {
-	t    *testing.T
-	root string
+	t *testing.T
+	// root is the proc mount, cgroups that of the cgroups.
+	root, cgroups string
 	// tells says that the kernel tells when a process died; it died twenty minutes ago then.
 	tells bool
 	// answersAfter is how long the runtime takes for each answer.
@@ -57,8 +65,12 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{t: t, root: t.TempDir(), tells: true}
+	n := &node{t: t, root: t.TempDir(), cgroups: t.TempDir(), tells: true}
 	n.write("uptime", "100000.00 1000.00\n")
+	n.write("loadavg", "0.00 0.01 0.05 1/120 4711\n")
+	n.write("sys/kernel/pid_max", "32768\n")
+	n.write("sys/kernel/threads-max", "100000\n")
+	n.cgroup("cgroup.controllers", "pids\n")
 	n.write("thread-self/sched", "agent (1, #threads: 1)\nse.exec_start : 9900000.0\n")
 	n.process(os.Getpid(), 1, "S", hostNS, "/system.slice", os.Getpid())
 	n.process(1, 0, "S", hostNS, "/init.scope", 1)
@@ -68,7 +80,36 @@ func newNode(t *testing.T) *node {
 
 func (n *node) write(name, text string) {
 	n.t.Helper()
-	path := filepath.Join(n.root, name)
+	n.put(filepath.Join(n.root, name), text)
+}
+
+// cgroup writes a file of the cgroup mount.
+func (n *node) cgroup(name, text string) {
+	n.t.Helper()
+	n.put(filepath.Join(n.cgroups, name), text)
+}
+
+// limit limits the container to so many processes, of which so many are used, and tells how many forks were refused.
+func (n *node) limit(most string, used, refused int) {
+	n.t.Helper()
+	dir := "kubepods/web/" + appID
+	n.cgroup(dir+"/pids.max", most+"\n")
+	n.cgroup(dir+"/pids.current", fmt.Sprintln(used))
+	n.cgroup(dir+"/pids.events", fmt.Sprintf("max %d\n", refused))
+}
+
+// thread lets the only thread of a process be in a state.
+func (n *node) thread(pid int, state string) {
+	n.t.Helper()
+	dir := fmt.Sprintf("%d/task/%d", pid, pid)
+	n.write(dir+"/status", "Name:\tx\nState:\t"+state+"\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n"+
+		"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n"+
+		"voluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n")
+	n.write(dir+"/wchan", "do_signal_stop")
+}
+
+func (n *node) put(path, text string) {
+	n.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		n.t.Fatal(err)
 	}
@@ -107,6 +148,21 @@ func (n *node) zombies(count int) {
 			n.remove(pid)
 		}
 	}
+}
+
+// lookAlikes lets three processes of the container look like zombies.
+func (n *node) lookAlikes() {
+	n.t.Helper()
+	stat := func(pid, threads, signal int) {
+		n.process(pid, appPID, "Z", appNS, "/", pid, pid-1900)
+		n.write(fmt.Sprint(pid)+"/stat", fmt.Sprintf(
+			"%d (p%d) Z 1000 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 %d 0 5 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+			pid, pid, threads, signal))
+	}
+	stat(1990, 2, 17) // its threads live
+	stat(1991, 1, 17)
+	n.write("1991/status", "TracerPid:\t5\nNSpid:\t1991 91\n")
+	stat(1995, 1, 10) // tells its parent by another signal
 }
 
 func (n *node) remove(pid int) {
@@ -150,10 +206,11 @@ func (n *node) Container(context.Context, string) (*runtimeapi.ContainerStatusRe
 // server is an API server in memory that notes every call and the zombies told in it, and takes its time.
 type server struct {
 	client.Client
-	mu    sync.Mutex
-	calls []string
-	takes time.Duration
-	err   error
+	mu sync.Mutex
+	// calls are those about the report of web, nodeCalls those about the node's.
+	calls, nodeCalls []string
+	takes            time.Duration
+	err              error
 	// stubborn says that a call goes on when its context ends.
 	stubborn bool
 }
@@ -165,27 +222,29 @@ func newServer(t *testing.T, reports ...client.Object) *server {
 		t.Fatal(err)
 	}
 	s := &server{}
-	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(reports...).WithStatusSubresource(&v1alpha1.ZombieReport{}).
+	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(reports...).WithStatusSubresource(&v1alpha1.ZombieReport{}, &v1alpha1.ZombieNodeReport{}).
 		WithTypeConverters(applyconfiguration.NewTypeConverter(scheme)).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-				if err := s.call(ctx, "get"); err != nil {
+				_, node := obj.(*v1alpha1.ZombieNodeReport)
+				if err := s.call(ctx, "get", node); err != nil {
 					return err
 				}
 				return c.Get(ctx, key, obj, opts...)
 			},
 			Apply: func(ctx context.Context, c client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-				if err := s.call(ctx, "spec"); err != nil {
+				if err := s.call(ctx, "spec", isOfNode(obj)); err != nil {
 					return err
 				}
 				return c.Apply(ctx, obj, opts...)
 			},
 			SubResourceApply: func(ctx context.Context, c client.Client, sub string, obj runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
-				if err := s.call(ctx, sub); err != nil {
+				node := isOfNode(obj)
+				if err := s.call(ctx, sub, node); err != nil {
 					return err
 				}
 				// A real API server never creates by a subresource; the fake does.
-				if err := c.Get(ctx, reportKey, &v1alpha1.ZombieReport{}); err != nil {
+				if err := c.Get(ctx, reportKey, &v1alpha1.ZombieReport{}); err != nil && !node {
 					return err
 				}
 				return c.SubResource(sub).Apply(ctx, obj, opts...)
@@ -196,9 +255,18 @@ func newServer(t *testing.T, reports ...client.Object) *server {
 
 var reportKey = client.ObjectKey{Namespace: "shop", Name: v1alpha1.ReportName("web", "uid-web")}
 
-func (s *server) call(ctx context.Context, verb string) error {
+func isOfNode(obj runtime.ApplyConfiguration) bool {
+	_, ok := obj.(*v1alpha1ac.ZombieNodeReportApplyConfiguration)
+	return ok
+}
+
+func (s *server) call(ctx context.Context, verb string, node bool) error {
 	s.mu.Lock()
-	s.calls = append(s.calls, verb)
+	if node {
+		s.nodeCalls = append(s.nodeCalls, verb)
+	} else {
+		s.calls = append(s.calls, verb)
+	}
 	takes, err, done := s.takes, s.err, ctx.Done()
 	if s.stubborn {
 		done = nil
@@ -268,10 +336,20 @@ func newAgent(t *testing.T, n *node, s *server) (*Agent, *logged) {
 	}
 	text := &logged{}
 	log := slog.New(slog.NewTextHandler(text, nil))
-	proc, recall := scan.Proc{FS: fs}, NewRecall()
+	images, err := peek.New(n.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cgroups, err := cgroup.New(n.cgroups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proc, recall, h := scan.Proc{FS: fs}, NewRecall(), health.New(interval, time.Now)
 	return &Agent{
-		Interval: interval, Proc: proc, Inventory: inventory.New(n, proc, log), Publisher: publish.New(s, "node-1", recall, log),
-		Recall: recall, Health: health.New(interval, time.Now), Log: log,
+		Interval: interval, Proc: proc, Inventory: inventory.New(n, proc, log),
+		Cgroups: cgroups, Peek: images, Evidence: evidence.New(proc, images),
+		Publisher: publish.New(s, "node-1", recall, log), NodePublisher: nodereport.New(s, "node-1", log),
+		Metrics: metrics.New(prometheus.NewRegistry(), h.Parts), Recall: recall, Health: h, Log: log,
 	}, text
 }
 

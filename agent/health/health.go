@@ -22,9 +22,24 @@ const (
 	PartReports = "reports"
 )
 
-// PartRemediations is executing what is to be done on this node. Its failure is told, and does not make the agent not ready: that
-// would have the controller take the reports of the node for out of date, which they are not.
-const PartRemediations = "remediations"
+// Parts whose failure is told, and does not make the agent not ready: that would have the controller take the reports of the
+// node for out of date, which they are not.
+const (
+	// PartRemediations is executing what is to be done on this node.
+	PartRemediations = "remediations"
+	// PartCgroups is reading limits on processes, and whether processes are frozen, from the host's cgroups.
+	PartCgroups = "cgroups"
+	// PartNodeReport is writing the report of the node.
+	PartNodeReport = "node report"
+)
+
+// parts are all of them.
+var parts = []string{PartScan, PartHostPID, PartRuntime, PartReports, PartRemediations, PartCgroups, PartNodeReport}
+
+// isAside says whether a part is one whose failure does not make the agent not ready.
+func isAside(part string) bool {
+	return part == PartRemediations || part == PartCgroups || part == PartNodeReport
+}
 
 // Health gathers what the parts of the agent tell of themselves. It is safe for concurrent use.
 type Health struct {
@@ -104,7 +119,7 @@ func (h *Health) Ready() error {
 	defer h.mu.Unlock()
 	var broken []string
 	for part, f := range h.failures {
-		if part == PartRemediations {
+		if isAside(part) {
 			continue
 		}
 		// A failure at start counts at once: nothing was ever right. A later one may be a restart of the runtime.
@@ -119,18 +134,33 @@ func (h *Health) Ready() error {
 	return notYet(strings.Join(broken, "; "))
 }
 
-// aside is what fails without making the agent not ready; "" when nothing does.
+// aside is what fails without making the agent not ready, a line for each part; "" when nothing does.
 func (h *Health) aside() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f, failing := h.failures[PartRemediations]; failing {
-		return PartRemediations + ": " + f.err.Error() + "\n"
+	var lines strings.Builder
+	for _, part := range parts {
+		if f, failing := h.failures[part]; failing && isAside(part) {
+			fmt.Fprintf(&lines, "%s: %v\n", part, f.err)
+		}
 	}
-	return ""
+	return lines.String()
 }
 
-// Handler serves /livez and /readyz: 200 and "ok", or 503 and what is wrong. That remediations are not executed is a line of its own
-// in the answer of /readyz.
+// Parts tells, for each part of the agent, whether it works now.
+func (h *Health) Parts() map[string]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	works := make(map[string]bool, len(parts))
+	for _, part := range parts {
+		_, failing := h.failures[part]
+		works[part] = !failing
+	}
+	return works
+}
+
+// Handler serves /livez and /readyz: 200 and "ok", or 503 and what is wrong. What fails without making the agent not ready is a
+// line of its own in the answer of /readyz.
 func (h *Health) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", answer(h.Live, func() string { return "" }))

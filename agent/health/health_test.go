@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
@@ -149,6 +150,10 @@ func TestHandlerAnswersProbes(t *testing.T) {
 	idle.Set(PartRemediations, errBroken)
 	later.pass(time.Hour)
 	idle.Scanned()
+	several, _ := works()
+	several.Set(PartCgroups, errBroken)
+	several.Set(PartRemediations, errBroken)
+	several.Set(PartNodeReport, errBroken)
 	both, _ := newHealth()
 	both.Set(PartRemediations, errBroken)
 	tests := map[string]struct {
@@ -157,11 +162,12 @@ func TestHandlerAnswersProbes(t *testing.T) {
 		code         int
 		body         string
 	}{
-		"an agent that scans is alive":            {working, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
-		"an agent that scans is ready":            {working, http.MethodGet, "/readyz", http.StatusOK, "ok\n"},
-		"an agent that stopped scanning is dead":  {failing, http.MethodGet, "/livez", http.StatusServiceUnavailable, "no scan finished for 1h0m0s: scans have stopped\n"},
-		"an agent that never scanned is unready":  {failing, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\n"},
-		"one that only executes nothing is ready": {idle, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\n"},
+		"an agent that scans is alive":                    {working, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
+		"an agent that scans is ready":                    {working, http.MethodGet, "/readyz", http.StatusOK, "ok\n"},
+		"an agent that stopped scanning is dead":          {failing, http.MethodGet, "/livez", http.StatusServiceUnavailable, "no scan finished for 1h0m0s: scans have stopped\n"},
+		"an agent that never scanned is unready":          {failing, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\n"},
+		"one that only executes nothing is ready":         {idle, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\n"},
+		"one that does not even report the node is ready": {several, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\ncgroups: broken\nnode report: broken\n"},
 		"and alive": {idle, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
 		"one that does not scan either is unready": {both, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\nremediations: broken\n"},
 		"a path of its own is nothing":             {working, http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
@@ -179,6 +185,24 @@ func TestHandlerAnswersProbes(t *testing.T) {
 	}
 }
 
+func TestPartsTellsWhichWork(t *testing.T) {
+	t.Parallel()
+	h, _ := newHealth()
+	want := map[string]bool{
+		PartScan: false, PartHostPID: false, PartRuntime: false, PartReports: true, PartRemediations: true, PartCgroups: true,
+		PartNodeReport: true,
+	}
+	if diff := cmp.Diff(want, h.Parts()); diff != "" {
+		t.Errorf("parts at the start (-want +got):\n%s", diff)
+	}
+	h.Set(PartScan, nil)
+	h.Set(PartCgroups, errBroken)
+	want[PartScan], want[PartCgroups] = true, false
+	if diff := cmp.Diff(want, h.Parts()); diff != "" {
+		t.Errorf("parts later (-want +got):\n%s", diff)
+	}
+}
+
 func TestHealthIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	h, _ := works()
@@ -189,7 +213,7 @@ func TestHealthIsSafeForConcurrentUse(t *testing.T) {
 			for range 100 {
 				h.Set(PartRuntime, errBroken)
 				h.Scanned()
-				_, _ = h.Live(), h.Ready()
+				_, _, _ = h.Live(), h.Ready(), h.Parts()
 				h.Set(PartRuntime, nil)
 			}
 		}()

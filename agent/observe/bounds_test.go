@@ -7,11 +7,16 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/zombie-operator/zombie-operator/agent/diagnose"
+	"github.com/zombie-operator/zombie-operator/agent/headroom"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -112,18 +117,69 @@ func foreign(random *rand.Rand, most int) string {
 	return string(raw)
 }
 
+// age is any within two days, half of them within a minute.
+func age(random *rand.Rand) time.Duration {
+	most := 48 * time.Hour
+	if random.IntN(2) == 0 {
+		most = time.Minute
+	}
+	return time.Duration(random.Int64N(int64(most)))
+}
+
+func anyZombie(random *rand.Rand) Zombie {
+	parent, born := random.IntN(9), age(random)
+	z := Zombie{Parent: scan.Parent{Key: scan.Key{PID: parent + 1, StartTicks: random.Uint64N(3)}, Command: foreign(random, 70)}, ParentPID: parent}
+	z.Command, z.StartedAt, z.Since = foreign(random, 70), noon.Add(-born), noon.Add(-time.Duration(random.Int64N(int64(born)+1)))
+	z.Exit = kernel.Exit{Signal: 17, Status: random.IntN(1 << 20), Readable: random.IntN(4) > 0}
+	return z
+}
+
+func anyLookAlike(random *rand.Rand) LookAlike {
+	l := LookAlike{PID: random.IntN(4194305)}
+	l.Kind, l.Command, l.Since = scan.LookAlikeKind(random.IntN(3)), foreign(random, 70), noon.Add(-age(random))
+	l.TracerPID, l.Exit.Signal = random.IntN(4194305), random.IntN(65)
+	return l
+}
+
+func anyLimit(random *rand.Rand) headroom.Limit {
+	by := []v1alpha1.PIDLimit{"Container", "Pod", "Kubepods", "PIDMax", "ThreadsMax"}
+	return headroom.Limit{By: by[random.IntN(len(by))], Used: random.Int64N(1 << 40), Max: random.Int64N(1 << 40)}
+}
+
+// anyEvidence is evidence as package evidence gathers it: what is foreign was made fit to print.
+func anyEvidence(random *rand.Rand, z Zombie) diagnose.Evidence {
+	yes := func() bool { return random.IntN(3) == 0 }
+	states := []string{"", "S", "R", "D", "T", "t"}
+	text := func() string { return printable.Printable(foreign(random, 70), v1alpha1.MaxCommand) }
+	return diagnose.Evidence{
+		Command: text(), PID: z.ParentPID, Zombies: 1 + random.IntN(4194304), Moved: random.IntN(50), MovedFrom: text(),
+		Read: !yes(), State: states[random.IntN(len(states))], StateNow: states[random.IntN(len(states))],
+		Wchan: text(), OthersRun: yes(), Frozen: yes(), Blocked: yes(), Pending: yes(), Ignored: yes(), Caught: yes(),
+		SignalFD: yes(), FilesUnread: yes(), SigWait: yes(), Waiting: yes(), WaitsFor: random.IntN(4194305),
+		Go: yes(), ProgramUnread: yes(), ReaperHolds: yes(), InitInImage: pathOf("/" + foreign(random, 3)),
+	}
+}
+
 func anyContainers(random *rand.Rand) []Container {
 	containers := make([]Container, random.IntN(8))
 	for i := range containers {
-		c := Container{Name: fmt.Sprint("c", i), ID: fmt.Sprint("id", i), Image: foreign(random, 600)}
+		c := Container{
+			Name: strings.Repeat("c", 1+random.IntN(62)) + fmt.Sprint(i), ID: fmt.Sprint("id", i), Image: foreign(random, 600),
+			ForksFailing: random.IntN(2) == 0, InitInImage: foreign(random, 70), Evidence: map[scan.Key]diagnose.Evidence{},
+		}
+		if random.IntN(3) == 0 {
+			c.DeadSince = noon.Add(-age(random))
+		}
 		for range random.IntN(40) {
-			parent := random.IntN(9)
-			c.Zombies = append(c.Zombies, Zombie{
-				Since:         noon.Add(-time.Duration(random.Int64N(int64(48 * time.Hour)))),
-				Parent:        scan.Key{PID: parent + 1, StartTicks: random.Uint64N(3)},
-				ParentCommand: foreign(random, 70),
-				ParentPID:     parent,
-			})
+			z := anyZombie(random)
+			c.Zombies = append(c.Zombies, z)
+			if random.IntN(4) > 0 {
+				c.Evidence[z.Parent.Key] = anyEvidence(random, z)
+			}
+		}
+		for range random.IntN(10) {
+			c.LookAlikes = append(c.LookAlikes, anyLookAlike(random))
+			c.Limits = append(c.Limits, anyLimit(random))
 		}
 		containers[i] = c
 	}
@@ -133,22 +189,40 @@ func anyContainers(random *rand.Rand) []Container {
 func TestPodAlwaysFitsTheCRD(t *testing.T) {
 	t.Parallel()
 	s := observedSchema(t)
+	told := map[string]bool{}
 	for seed := range uint64(300) {
-		observed := Pod(anyContainers(rand.New(rand.NewPCG(seed, 1))), noon)
+		random := rand.New(rand.NewPCG(seed, 1))
+		seen := Seen{Containers: anyContainers(random), LookBefore: noon.Add(-age(random)), NodeBirthsPerHour: random.ExpFloat64() * 1e6}
+		observed, found := Pod(seen, noon)
 		for _, violation := range s.violations("observed", asJSON(t, observed)) {
 			t.Errorf("seed %d: %s", seed, violation)
 		}
 		for _, c := range observed.Containers {
+			told["births"], told["period"] = told["births"] || c.Births != nil, told["period"] || c.Births != nil && c.Births.Burst > 0
+			told["full by"], told["init"] = told["full by"] || c.FullBy != "", told["init"] || c.InitInImage != ""
 			for _, p := range c.Parents {
+				told[string(p.Cause)] = true
 				if (p.PID != nil) != (p.Cause != v1alpha1.CauseParentOutsideContainer) {
 					t.Errorf("seed %d: parent = %+v: a PID goes with every cause but that", seed, p)
 				}
+			}
+		}
+		for _, f := range found {
+			told[f.Type] = true
+			if len(f.Message) > v1alpha1.MaxConditionMessage || !strings.HasSuffix(f.Message, " See "+v1alpha1.DocsURL(f.Type)) || printable.Printable(f.Message, 1000) != f.Message {
+				t.Errorf("seed %d: finding = %+v", seed, f)
 			}
 		}
 		if t.Failed() {
 			break
 		}
 	}
+	for _, finding := range v1alpha1.Findings {
+		if !told[finding] {
+			t.Errorf("no pod had the finding %s: the test shows little", finding)
+		}
+	}
+	t.Logf("told: %v", told)
 }
 
 // The check itself must see what does not fit.
@@ -156,18 +230,25 @@ func TestSchemaSeesViolations(t *testing.T) {
 	t.Parallel()
 	s := observedSchema(t)
 	for name, change := range map[string]func(*v1alpha1.Observed){
-		"too many containers":     func(o *v1alpha1.Observed) { o.Containers = slices.Repeat(o.Containers, 9) },
-		"too many parents":        func(o *v1alpha1.Observed) { o.Containers[0].Parents = slices.Repeat(o.Containers[0].Parents, 9) },
-		"a newline in a command":  func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Command = "a\nb" },
-		"a long command":          func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Command = string(make([]byte, 65)) },
-		"an unknown cause":        func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Cause = "Weather" },
-		"a negative count":        func(o *v1alpha1.Observed) { o.Zombies = -1 },
-		"a count too large":       func(o *v1alpha1.Observed) { o.Zombies = 1 << 30 },
-		"an age of its own":       func(o *v1alpha1.Observed) { o.Containers[0].Ages[0].MinAgeSeconds = 31 },
-		"a container without ID":  func(o *v1alpha1.Observed) { o.Containers[0].ContainerID = "" },
+		"too many containers":    func(o *v1alpha1.Observed) { o.Containers = slices.Repeat(o.Containers, 9) },
+		"too many parents":       func(o *v1alpha1.Observed) { o.Containers[0].Parents = slices.Repeat(o.Containers[0].Parents, 9) },
+		"a newline in a command": func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Command = "a\nb" },
+		"a long command":         func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Command = string(make([]byte, 65)) },
+		"an unknown cause":       func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Cause = "Weather" },
+		"a negative count":       func(o *v1alpha1.Observed) { o.Zombies = -1 },
+		"a count too large":      func(o *v1alpha1.Observed) { o.Zombies = 1 << 30 },
+		"an age of its own":      func(o *v1alpha1.Observed) { o.Containers[0].Ages[0].MinAgeSeconds = 31 },
+		"a container without ID": func(o *v1alpha1.Observed) { o.Containers[0].ContainerID = "" },
+		"an exit of its own":     func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Dead[0].Exit = "gone" },
+		"too many remedies": func(o *v1alpha1.Observed) {
+			o.Containers[0].Parents[0].CannotHelp = slices.Repeat([]v1alpha1.Remedy{v1alpha1.RemedySIGHUP}, 7)
+		},
+		"a finding of two words":  func(o *v1alpha1.Observed) { o.Finding = "Leader Exited" },
+		"a path that is none":     func(o *v1alpha1.Observed) { o.Containers[0].InitInImage = "tini" },
+		"a long sentence":         func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].Message = strings.Repeat("a", 161) },
 		"PID 0 instead of no PID": func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].PID = new(int32) },
 	} {
-		observed := Pod([]Container{{Name: "app", ID: "aaaa", Zombies: zombies(1, 1, "app", time.Hour)}}, noon)
+		observed := observed(Container{Name: "app", ID: "aaaa", Zombies: zombies(1, 1, "app", time.Hour)})
 		if found := s.violations("observed", asJSON(t, observed)); len(found) > 0 {
 			t.Fatalf("violations before = %v", found)
 		}

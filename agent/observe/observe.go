@@ -1,52 +1,78 @@
-// Package observe turns attributed zombies into what a report says of a pod, and says when a report is worth writing again.
+// Package observe turns attributed zombies, and what was read of their containers, into what a report says of a pod, and
+// says when a report is worth writing again.
 package observe
 
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/zombie-operator/zombie-operator/agent/diagnose"
+	"github.com/zombie-operator/zombie-operator/agent/headroom"
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/sighting"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
-// Zombie is a zombie of a container.
+// Zombie is a zombie of a container, seen twice.
 type Zombie struct {
-	// Since is when it died.
-	Since time.Time
-	// Parent is its parent's identity on the host.
-	Parent scan.Key
-	// ParentCommand is its parent's command name, as the parent set it: foreign bytes.
-	ParentCommand string
+	sighting.Zombie
+	// Parent is its living parent.
+	Parent scan.Parent
 	// ParentPID is its parent's PID in the container's PID namespace; 0 when the parent is outside the container.
 	ParentPID int
 }
 
-// Container is a container and its zombies.
-type Container struct {
-	Name    string
-	ID      string
-	Image   string
-	Zombies []Zombie
+// LookAlike is a process of a container in state Z that no parent could reap, seen twice.
+type LookAlike struct {
+	sighting.LookAlike
+	// PID is its PID in the container's PID namespace; 0 when it has none there.
+	PID int
 }
 
-// Pod makes the observation of a pod at time now. Zombies younger than the first age edge do not count.
-func Pod(containers []Container, now time.Time) v1alpha1.Observed {
+// Container is a container and what was seen in it.
+type Container struct {
+	Name  string
+	ID    string
+	Image string
+	// DeadSince is when its PID 1 died, though the runtime says that it runs; the zero time when it lives.
+	DeadSince  time.Time
+	Zombies    []Zombie
+	LookAlikes []LookAlike
+	// Evidence is what was read of the parents of the zombies.
+	Evidence map[scan.Key]diagnose.Evidence
+	// Limits are the limits on processes and threads that bind it. Their births are not looked at: Pod knows them.
+	Limits []headroom.Limit
+	// ForksFailing is whether forks were refused at a limit of the container or of its pod since the last look.
+	ForksFailing bool
+	// InitInImage is the path of an init in its image that is not PID 1; "" when none was found.
+	InitInImage string
+}
+
+// Seen is what was seen in a pod and is to be known of its node.
+type Seen struct {
+	Containers []Container
+	// LookBefore is when the look before this one was. What died since was seen once, so it is not among the zombies.
+	LookBefore time.Time
+	// NodeBirthsPerHour is how many zombies are born on the node in an hour, those of the pod included.
+	NodeBirthsPerHour float64
+}
+
+// Pod makes the observation and the findings of a pod at time now. Zombies younger than the first age edge do not count.
+func Pod(seen Seen, now time.Time) (v1alpha1.Observed, []Finding) {
 	var observed v1alpha1.Observed
 	var oldest time.Time
-	for _, c := range containers {
-		zombies := slices.DeleteFunc(slices.Clone(c.Zombies), func(z Zombie) bool {
-			return now.Sub(z.Since) < edge(0)
-		})
+	rates := ratesOf(seen)
+	for _, c := range seen.Containers {
+		zombies := Counted(c.Zombies, now)
 		if len(zombies) == 0 {
 			continue
 		}
 		observed.Zombies += int32(len(zombies)) //nolint:gosec // at most kernel.pid_max
-		observed.Containers = append(observed.Containers, container(c, zombies, now))
+		observed.Containers = append(observed.Containers, container(c, zombies, rates, now))
 		if o := oldestOf(zombies); oldest.IsZero() || o.Before(oldest) {
 			oldest = o
 		}
@@ -57,65 +83,65 @@ func Pod(containers []Container, now time.Time) v1alpha1.Observed {
 	slices.SortFunc(observed.Containers, func(a, b v1alpha1.ContainerObservation) int {
 		return cmp.Or(cmp.Compare(b.Zombies, a.Zombies), cmp.Compare(a.Name, b.Name))
 	})
+	found := findings(seen.Containers, observed.Containers, now)
+	observed.Finding = worst(observed.Containers, found)
 	observed.Containers, observed.ContainersOmitted = cut(observed.Containers, v1alpha1.MaxContainers)
-	return observed
+	return observed, found
 }
 
-func container(c Container, zombies []Zombie, now time.Time) v1alpha1.ContainerObservation {
-	parents, omitted := cut(parentsOf(zombies), v1alpha1.MaxParents)
-	return v1alpha1.ContainerObservation{
-		Name:           v1alpha1.ContainerName(c.Name),
-		ContainerID:    c.ID,
-		Image:          Printable(c.Image, v1alpha1.MaxImage),
-		Zombies:        int32(len(zombies)), //nolint:gosec // at most kernel.pid_max
-		Ages:           agesOf(zombies, now),
-		Parents:        parents,
-		ParentsOmitted: omitted,
-	}
+// Counted leaves those zombies that are old enough at time now to be told of.
+func Counted(zombies []Zombie, now time.Time) []Zombie {
+	return slices.DeleteFunc(slices.Clone(zombies), func(z Zombie) bool { return now.Sub(z.Since) < edge(0) })
 }
 
-func parentsOf(zombies []Zombie) []v1alpha1.Parent {
-	byParent := map[scan.Key][]Zombie{}
-	for _, z := range zombies {
-		byParent[z.Parent] = append(byParent[z.Parent], z)
-	}
-	parents := make([]v1alpha1.Parent, 0, len(byParent))
-	for key, held := range byParent {
-		parents = append(parents, parent(key, held))
-	}
-	slices.SortFunc(parents, func(a, b v1alpha1.Parent) int {
-		return cmp.Or(cmp.Compare(b.Zombies, a.Zombies), cmp.Compare(a.StartTicks, b.StartTicks), comparePID(a.PID, b.PID))
-	})
-	return parents
-}
-
-func comparePID(a, b *int32) int {
+// worst is what a table says of a pod.
+func worst(containers []v1alpha1.ContainerObservation, found []Finding) string {
 	switch {
-	case a == nil && b == nil:
-		return 0
-	case a == nil:
-		return 1
-	case b == nil:
-		return -1
+	case len(containers) > 0:
+		return string(containers[0].Parents[0].Cause)
+	case len(found) > 0:
+		return found[0].Type
 	}
-	return cmp.Compare(*a, *b)
+	return ""
 }
 
-func parent(key scan.Key, zombies []Zombie) v1alpha1.Parent {
-	command := Printable(zombies[0].ParentCommand, v1alpha1.MaxCommand)
-	p := v1alpha1.Parent{
-		StartTicks:       int64(key.StartTicks), //nolint:gosec // ticks since boot stay far below 2^63
-		Command:          command,
-		Zombies:          int32(len(zombies)), //nolint:gosec // at most kernel.pid_max
-		OldestZombieTime: metav1.NewTime(oldestOf(zombies)).Rfc3339Copy(),
+func container(c Container, zombies []Zombie, rates rates, now time.Time) v1alpha1.ContainerObservation {
+	observation := v1alpha1.ContainerObservation{
+		Name:        v1alpha1.ContainerName(c.Name),
+		ContainerID: c.ID,
+		Image:       printable.Printable(c.Image, v1alpha1.MaxImage),
+		Zombies:     int32(len(zombies)), //nolint:gosec // at most kernel.pid_max
+		Ages:        agesOf(zombies, now),
+		InitInImage: pathOf(c.InitInImage),
 	}
-	diagnosis := diagnose.Outside(command)
-	if pid := zombies[0].ParentPID; pid != 0 {
-		p.PID = new(int32(pid)) //nolint:gosec // at most kernel.pid_max
-		diagnosis = diagnose.Inside(pid, command)
+	observation.Parents, observation.ParentsOmitted = parentsOf(zombies, c.Evidence)
+	if born, ok := rates.containers[c.ID]; ok {
+		observation.Births = birthsOf(born)
 	}
-	p.Cause, p.Message, p.Fix = diagnosis.Cause, diagnosis.Message, diagnosis.Fix
-	return p
+	if verdict, ok := headroom.Tightest(rates.at(c), now); ok {
+		observation.PIDs = &verdict.PIDs
+		observation.PIDs.ForksFailing = c.ForksFailing
+		observation.FullBy = verdict.FullBy
+		if !verdict.ExhaustionTime.IsZero() {
+			observation.ExhaustionTime = new(metav1.NewTime(verdict.ExhaustionTime).Rfc3339Copy())
+		}
+	}
+	return observation
+}
+
+// maxPath is how long the path of an init may be in a report.
+const maxPath = 48
+
+// pathOf leaves a path out that the API would refuse: its last part was named by the image's author.
+func pathOf(path string) string {
+	strange := slices.ContainsFunc([]byte(path), func(c byte) bool {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		return !letter && c != '-' && c != '_' && c != '.' && c != '/'
+	})
+	if strange || len(path) > maxPath || path == "" || path[0] != '/' {
+		return ""
+	}
+	return path
 }
 
 func agesOf(zombies []Zombie, now time.Time) []v1alpha1.AgeCount {
@@ -148,15 +174,4 @@ func cut[T any](items []T, keep int) (kept []T, omitted int32) {
 		return items, 0
 	}
 	return items[:keep], int32(len(items) - keep) //nolint:gosec // at most kernel.pid_max
-}
-
-// Printable makes foreign text fit to be shown: bytes other than printable ASCII become '?', the rest is cut at most bytes.
-func Printable(s string, most int) string {
-	s = s[:min(len(s), most)]
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
 }

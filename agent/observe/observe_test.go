@@ -9,22 +9,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/zombie-operator/zombie-operator/agent/diagnose"
+	"github.com/zombie-operator/zombie-operator/agent/headroom"
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/sighting"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
-// zombies makes as many zombies of an age under one parent, whose PID in the container is given; 0 is outside.
+// zombies makes as many zombies of an age under one parent, whose PID in the container is given; 0 is outside. They all
+// started at one time, which tells nothing of how fast they come.
 func zombies(count, parentPID int, command string, age time.Duration) []Zombie {
 	out := make([]Zombie, count)
 	for i := range out {
 		out[i] = Zombie{
-			Since: noon.Add(-age), Parent: scan.Key{PID: 1000 + parentPID, StartTicks: uint64(1000 + parentPID)},
-			ParentCommand: command, ParentPID: parentPID,
+			Zombie: sighting.Zombie{Since: noon.Add(-age), Zombie: scan.Zombie{
+				Command: "sh", StartedAt: noon.Add(-24 * time.Hour), Exit: kernel.Exit{Signal: 17, Readable: true},
+			}},
+			Parent:    scan.Parent{Key: scan.Key{PID: 1000 + parentPID, StartTicks: uint64(1000 + parentPID)}, Command: command},
+			ParentPID: parentPID,
 		}
 	}
 	return out
+}
+
+// observed is the observation of a pod with these containers.
+func observed(containers ...Container) v1alpha1.Observed {
+	observed, _ := Pod(Seen{Containers: containers, LookBefore: noon.Add(-30 * time.Second)}, noon)
+	return observed
 }
 
 func ago(age time.Duration) metav1.Time { return metav1.NewTime(noon.Add(-age)) }
@@ -39,16 +53,17 @@ func join(groups ...[]Zombie) []Zombie {
 
 func TestPodTellsAllOfALeak(t *testing.T) {
 	t.Parallel()
-	got := Pod([]Container{
-		{Name: "sidecar", ID: "bbbb", Image: "registry/sidecar:1", Zombies: zombies(1, 0, "shim", time.Minute)},
-		{Name: "quiet", ID: "cccc"},
-		{Name: "app", ID: "aaaa", Image: "registry/app:1", Zombies: join(
+	got := observed(
+		Container{Name: "sidecar", ID: "bbbb", Image: "registry/sidecar:1", Zombies: zombies(1, 0, "shim", time.Minute)},
+		Container{Name: "quiet", ID: "cccc"},
+		Container{Name: "app", ID: "aaaa", Image: "registry/app:1", Zombies: join(
 			zombies(2, 7, "worker", 2*time.Minute), zombies(3, 1, "app", 2*time.Hour), zombies(9, 1, "app", 29*time.Second),
 		)},
-	}, noon)
+	)
 	want := v1alpha1.Observed{
 		Zombies:          6,
 		OldestZombieTime: new(ago(2 * time.Hour)),
+		Finding:          "PID1DoesNotReap",
 		Containers: []v1alpha1.ContainerObservation{
 			{
 				Name: "app", ContainerID: "aaaa", Image: "registry/app:1", Zombies: 5,
@@ -59,11 +74,11 @@ func TestPodTellsAllOfALeak(t *testing.T) {
 				Parents: []v1alpha1.Parent{
 					{
 						PID: new(int32(1)), StartTicks: 1001, Command: "app", Zombies: 3, OldestZombieTime: ago(2 * time.Hour),
-						Cause: v1alpha1.CausePID1DoesNotReap,
+						Cause: v1alpha1.CausePID1DoesNotReap, Dead: []v1alpha1.DeadGroup{{Command: "sh", Exit: "exit 0", Zombies: 3}},
 					},
 					{
 						PID: new(int32(7)), StartTicks: 1007, Command: "worker", Zombies: 2, OldestZombieTime: ago(2 * time.Minute),
-						Cause: v1alpha1.CauseParentDoesNotWait,
+						Cause: v1alpha1.CauseParentDoesNotWait, Dead: []v1alpha1.DeadGroup{{Command: "sh", Exit: "exit 0", Zombies: 2}},
 					},
 				},
 			},
@@ -72,17 +87,18 @@ func TestPodTellsAllOfALeak(t *testing.T) {
 				Ages: []v1alpha1.AgeCount{{MinAgeSeconds: 30, Zombies: 1}, {MinAgeSeconds: 60, Zombies: 1}},
 				Parents: []v1alpha1.Parent{{
 					StartTicks: 1000, Command: "shim", Zombies: 1, OldestZombieTime: ago(time.Minute),
-					Cause: v1alpha1.CauseParentOutsideContainer,
+					Cause: v1alpha1.CauseParentOutsideContainer, Dead: []v1alpha1.DeadGroup{{Command: "sh", Exit: "exit 0", Zombies: 1}},
 				}},
 			},
 		},
 	}
 	for _, c := range got.Containers {
 		for i := range c.Parents {
-			if c.Parents[i].Message == "" || c.Parents[i].Fix == "" {
-				t.Errorf("parent = %+v, want a message and a fix", c.Parents[i])
+			p := &c.Parents[i]
+			if p.Message == "" || p.Evidence == "" || p.Fix == "" {
+				t.Errorf("parent = %+v, want a message, evidence and a fix", p)
 			}
-			c.Parents[i].Message, c.Parents[i].Fix = "", ""
+			p.Message, p.Evidence, p.Fix, p.CannotHelp = "", "", "", nil
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -98,8 +114,53 @@ func TestPodWithoutCountedZombiesIsEmpty(t *testing.T) {
 		"young ones only":   {{Name: "app", Zombies: zombies(5, 1, "app", 30*time.Second-1)}},
 		"one of the future": {{Name: "app", Zombies: zombies(1, 1, "app", -time.Hour)}},
 	} {
-		if diff := cmp.Diff(v1alpha1.Observed{}, Pod(containers, noon)); diff != "" {
+		if diff := cmp.Diff(v1alpha1.Observed{}, observed(containers...)); diff != "" {
 			t.Errorf("%s: observation (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestPodTellsWhatWasReadOfAContainer(t *testing.T) {
+	t.Parallel()
+	app := Container{
+		Name: "app", ID: "aaaa", Zombies: zombies(1, 1, "app", time.Hour), InitInImage: "/sbin/tini", ForksFailing: true,
+		Limits: []headroom.Limit{{By: v1alpha1.PIDLimitPod, Used: 90, Max: 100}, {By: v1alpha1.PIDLimitPIDMax, Used: 900, Max: 32768}},
+		Evidence: map[scan.Key]diagnose.Evidence{
+			{PID: 1001, StartTicks: 1001}: {Command: "app", PID: 1, Zombies: 1, Read: true, State: "T", StateNow: "T"},
+		},
+	}
+	got := observed(app).Containers[0]
+	want := &v1alpha1.PIDs{Used: 90, Limit: 100, LimitedBy: v1alpha1.PIDLimitPod, UsedPercent: 90, ForksFailing: true}
+	if diff := cmp.Diff(want, got.PIDs); diff != "" {
+		t.Errorf("PIDs (-want +got):\n%s", diff)
+	}
+	if got.InitInImage != "/sbin/tini" || got.Parents[0].Cause != v1alpha1.CauseParentStopped {
+		t.Errorf("init in image = %q, cause = %q", got.InitInImage, got.Parents[0].Cause)
+	}
+	if got.Births != nil || got.ExhaustionTime != nil || got.FullBy != "" {
+		t.Errorf("births = %v, exhaustion = %v, full by %q, want none of one zombie", got.Births, got.ExhaustionTime, got.FullBy)
+	}
+	app.Limits = nil
+	if got := observed(app).Containers[0].PIDs; got != nil {
+		t.Errorf("PIDs = %v, want none: no limit could be read, though forks fail", got)
+	}
+}
+
+func TestPodLeavesAPathOutThatTheAPIWouldRefuse(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/sbin/tini":                         "/sbin/tini",
+		"/usr/bin/dumb-init_1.2":             "/usr/bin/dumb-init_1.2",
+		"":                                   "",
+		"tini":                               "",
+		"/sbin/ti ni":                        "",
+		"/sbin/tini\n":                       "",
+		"/s\x1b[31m/tini":                    "",
+		"/" + strings.Repeat("a", maxPath):   "",
+		"/" + strings.Repeat("a", maxPath-1): "/" + strings.Repeat("a", maxPath-1),
+	} {
+		if got := pathOf(path); got != want {
+			t.Errorf("pathOf(%q) = %q, want %q", path, got, want)
 		}
 	}
 }
@@ -108,7 +169,7 @@ func TestPodLeavesItsInputAlone(t *testing.T) {
 	t.Parallel()
 	in := []Container{{Name: "app", Zombies: join(zombies(2, 1, "a", time.Second), zombies(2, 2, "b", time.Hour))}}
 	want := []Container{{Name: "app", Zombies: join(zombies(2, 1, "a", time.Second), zombies(2, 2, "b", time.Hour))}}
-	Pod(in, noon)
+	observed(in...)
 	if diff := cmp.Diff(want, in); diff != "" {
 		t.Errorf("input (-before +after):\n%s", diff)
 	}
@@ -118,11 +179,11 @@ func TestPodCountsAZombieInEveryAgeItReached(t *testing.T) {
 	t.Parallel()
 	for i, seconds := range v1alpha1.AgeEdgesSeconds {
 		edge := time.Duration(seconds) * time.Second
-		at := Pod([]Container{{Name: "app", Zombies: zombies(1, 1, "app", edge)}}, noon)
+		at := observed(Container{Name: "app", Zombies: zombies(1, 1, "app", edge)})
 		if got := len(at.Containers[0].Ages); got != i+1 {
 			t.Errorf("at the age of %s it is in %d lines, want %d", edge, got, i+1)
 		}
-		below := Pod([]Container{{Name: "app", Zombies: zombies(1, 1, "app", edge-1)}}, noon)
+		below := observed(Container{Name: "app", Zombies: zombies(1, 1, "app", edge-1)})
 		switch {
 		case i == 0 && below.Zombies != 0:
 			t.Errorf("just below the age of %s it counts", edge)
@@ -143,7 +204,7 @@ func TestPodCutsAndCountsWhatWasCut(t *testing.T) {
 		held = append(held, zombies(100+i, i+1, "app", time.Minute)...)
 	}
 	containers[0].Zombies = held
-	got := Pod(containers, noon)
+	got := observed(containers...)
 	if len(got.Containers) != v1alpha1.MaxContainers || got.ContainersOmitted != 4 {
 		t.Errorf("containers = %d and %d cut, want %d and 4", len(got.Containers), got.ContainersOmitted, v1alpha1.MaxContainers)
 	}
@@ -176,15 +237,14 @@ func TestPodSortsWhatIsEqualTheSameWayEveryTime(t *testing.T) {
 	}
 	containers := []Container{{Name: "b", Zombies: held}, {Name: "a", Zombies: held}, {Name: "c", Zombies: zombies(9, 1, "x", time.Minute)}}
 	for range 20 { // parents come out of a map
-		got := Pod(containers, noon)
 		var order []string
-		for _, c := range got.Containers {
+		for _, c := range observed(containers...).Containers {
 			order = append(order, string(c.Name))
 		}
-		for _, p := range got.Containers[1].Parents {
-			order = append(order, p.Command)
+		for _, h := range Holders(held) {
+			order = append(order, h.Parent.Command)
 		}
-		if diff := cmp.Diff([]string{"c", "a", "b", "a", "b", "c", "shim"}, order); diff != "" {
+		if diff := cmp.Diff([]string{"c", "a", "a", "b", "c", "shim"}, order); diff != "" {
 			t.Fatalf("order (-want +got):\n%s", diff)
 		}
 	}
@@ -192,44 +252,16 @@ func TestPodSortsWhatIsEqualTheSameWayEveryTime(t *testing.T) {
 
 func TestComparePID(t *testing.T) {
 	t.Parallel()
-	one, two := new(int32(1)), new(int32(2))
-	for name, tc := range map[string]struct {
-		a, b *int32
-		want int
-	}{
-		"both are outside":       {nil, nil, 0},
-		"the first is outside":   {nil, one, 1},
-		"the second is outside":  {one, nil, -1},
-		"the first is smaller":   {one, two, -1},
-		"the numbers are equal":  {two, two, 0},
-		"the second is smaller ": {two, one, 1},
+	for name, tc := range map[string]struct{ a, b, want int }{
+		"both are outside":       {0, 0, 0},
+		"the first is outside":   {0, 1, 1},
+		"the second is outside":  {1, 0, -1},
+		"the first is smaller":   {1, 2, -1},
+		"the numbers are equal":  {2, 2, 0},
+		"the second is smaller ": {2, 1, 1},
 	} {
 		if got := comparePID(tc.a, tc.b); got != tc.want {
 			t.Errorf("%s: comparePID() = %d, want %d", name, got, tc.want)
 		}
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct{ in, want string }{
-		"printable ASCII stays":            {"tmux: server (1)", "tmux: server (1)"},
-		"a newline is no line":             {"a\nb", "a?b"},
-		"an escape sequence is no colour":  {"\x1b[31mred", "?[31mred"},
-		"a tab, NUL and DEL are replaced":  {"\t\x00\x7f", "???"},
-		"invalid UTF-8 is replaced":        {"\xff\xfe", "??"},
-		"a letter beyond ASCII is one":     {"überd", "?berd"},
-		"what turns text around is gone":   {"a\u202eb", "a?b"},
-		"what is too long is cut":          {strings.Repeat("x", 50), strings.Repeat("x", 20)},
-		"a letter at the cut may be split": {strings.Repeat("x", 19) + "ü", strings.Repeat("x", 19) + "?"},
-		"nothing stays nothing":            {"", ""},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := Printable(tc.in, 20); got != tc.want {
-				t.Errorf("Printable(%q) = %q, want %q", tc.in, got, tc.want)
-			}
-		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +12,7 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/zombie-operator/zombie-operator/agent/observe"
 	v1alpha1ac "github.com/zombie-operator/zombie-operator/api/applyconfiguration/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -28,7 +30,7 @@ func (p *Publisher) write(ctx context.Context, pod Pod, m memory, now time.Time)
 	}
 	err := p.applyStatus(ctx, pod, m, now)
 	if apierrors.IsNotFound(err) {
-		if pod.Observed.Zombies == 0 {
+		if !pod.matters() {
 			return nil
 		}
 		return p.create(ctx, pod, m, now)
@@ -67,7 +69,7 @@ func (p *Publisher) applyStatus(ctx context.Context, pod Pod, m memory, now time
 	report := v1alpha1ac.ZombieReport(key(pod).Name, pod.Namespace).
 		WithStatus(v1alpha1ac.ZombieReportStatus().
 			WithObserved(observed).
-			WithConditions(leaking(pod.Observed, m, now)))
+			WithConditions(conditions(pod, m, now)...))
 	return p.client.SubResource("status").Apply(ctx, report, client.FieldOwner(v1alpha1.FieldManagerAgent), client.ForceOwnership) //nolint:wrapcheck // write wraps it
 }
 
@@ -87,17 +89,44 @@ func applied(observed v1alpha1.Observed) (*v1alpha1ac.ObservedApplyConfiguration
 // reportGeneration is the metadata.generation of every report: its spec cannot change.
 const reportGeneration = 1
 
+// conditions are all that the agent owns: a finding that has ended is not among them any more, and so the API server
+// takes its condition away.
+func conditions(pod Pod, m memory, now time.Time) []*metav1ac.ConditionApplyConfiguration {
+	all := []*metav1ac.ConditionApplyConfiguration{leaking(pod.Observed, m, now)}
+	told := m.told(pod.Findings)
+	for _, f := range pod.Findings {
+		all = append(all, condition(f.Type, metav1.ConditionTrue, v1alpha1.ReasonObserved, f.Message, told[f.Type].Since))
+	}
+	return all
+}
+
 func leaking(observed v1alpha1.Observed, m memory, now time.Time) *metav1ac.ConditionApplyConfiguration {
-	status, reason, message := metav1.ConditionFalse, v1alpha1.ReasonNoZombies, "No zombie is left."
+	status, reason, message := metav1.ConditionFalse, v1alpha1.ReasonNoZombies, "No zombie counts here."
 	if observed.Zombies > 0 {
 		status, reason = metav1.ConditionTrue, v1alpha1.ReasonZombiesCounted
-		message = fmt.Sprintf("Zombies dead for at least %d s that their parent has not waited for: %d.", v1alpha1.AgeEdgesSeconds[0], observed.Zombies)
+		message = fmt.Sprintf("Zombies dead for at least %d s that their parent has not waited for: %d. Why, and what to do: %s",
+			v1alpha1.AgeEdgesSeconds[0], observed.Zombies, v1alpha1.DocsURL(observed.Finding))
 	}
+	return condition(v1alpha1.ConditionLeaking, status, reason, message, m.transition(observed, now))
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason, message string, since time.Time) *metav1ac.ConditionApplyConfiguration {
 	return metav1ac.Condition().
-		WithType(v1alpha1.ConditionLeaking).
+		WithType(kind).
 		WithStatus(status).
 		WithReason(reason).
 		WithMessage(message).
 		WithObservedGeneration(reportGeneration).
-		WithLastTransitionTime(metav1.NewTime(m.transition(observed, now)))
+		WithLastTransitionTime(metav1.NewTime(since))
+}
+
+// findingsOf reads the findings that a report tells of.
+func findingsOf(conditions []metav1.Condition) map[string]observe.Finding {
+	found := map[string]observe.Finding{}
+	for _, c := range conditions {
+		if slices.Contains(v1alpha1.Findings, c.Type) {
+			found[c.Type] = observe.Finding{Type: c.Type, Message: c.Message, Since: c.LastTransitionTime.Time}
+		}
+	}
+	return found
 }

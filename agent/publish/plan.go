@@ -12,8 +12,8 @@ import (
 // so that a write waits for the next look and not for the one after.
 const RewriteInterval = 25 * time.Second
 
-// ReblameInterval is the same where only the parents changed: one that renames itself all the time, or fifty that leak
-// alike and take turns among the five worst, must not be worth a write at every look.
+// ReblameInterval is the same where only details changed: a parent that renames itself all the time, fifty that leak
+// alike and take turns among the worst, or a use of PIDs around a mark must not be worth a write at every look.
 const ReblameInterval = 10 * time.Minute
 
 // CompareInterval is how often the report of a leaking pod is read again, in case somebody deleted it.
@@ -31,6 +31,8 @@ type memory struct {
 	reported *v1alpha1.Observed
 	// leakingChangedAt is when the stored condition Leaking got its present status; zero when there is none.
 	leakingChangedAt time.Time
+	// findings are those that the stored report tells of, by their type.
+	findings map[string]observe.Finding
 	// writtenAt is when the agent last wrote the report.
 	writtenAt time.Time
 }
@@ -48,6 +50,36 @@ func (m memory) transition(observed v1alpha1.Observed, now time.Time) time.Time 
 	return now
 }
 
+// told are the findings as they are reported: one that was reported already keeps since when it is true, which an agent
+// that started later does not know.
+func (m memory) told(found []observe.Finding) map[string]observe.Finding {
+	told := make(map[string]observe.Finding, len(found))
+	for _, f := range found {
+		if before, ok := m.findings[f.Type]; ok {
+			f.Since = before.Since
+		}
+		told[f.Type] = f
+	}
+	return told
+}
+
+// compareFindings says how findings differ from the reported ones.
+func (m memory) compareFindings(found []observe.Finding) observe.Difference {
+	difference := observe.Same
+	for _, f := range found {
+		switch before, ok := m.findings[f.Type]; {
+		case !ok:
+			return observe.OtherNumbers
+		case before.Message != f.Message:
+			difference = observe.OtherDetails
+		}
+	}
+	if len(found) != len(m.findings) {
+		return observe.OtherNumbers
+	}
+	return difference
+}
+
 // step is what to do about the report of one pod.
 type step int
 
@@ -62,32 +94,32 @@ const (
 
 // plan decides what to do about the report of one pod.
 //
-// A pod that was never compared may have a report by an earlier agent. When that one matters now, because the pod
-// leaks or because only the report knows the age of its zombies, it is compared at once. Otherwise its report may still speak of zombies that went away while no agent looked; that can wait, so it is compared
+// A pod that was never compared may have a report by an earlier agent. When that one matters now, because there is
+// something to tell of the pod or because only the report knows the age of its zombies, it is compared at once. Otherwise its report may still speak of zombies that went away while no agent looked; that can wait, so it is compared
 // only when spare, which the caller grants to few pods at a time to keep reads rare.
 func plan(m memory, pod Pod, now time.Time, spare bool) step {
-	observed, leaking := pod.Observed, pod.Observed.Zombies > 0
+	matters := pod.matters()
 	if pod.Incomplete {
 		return nothing
 	}
 	if m.comparedAt.IsZero() {
-		if leaking || pod.AgesUntold || spare {
+		if matters || pod.AgesUntold || spare {
 			return compare
 		}
 		return nothing
 	}
-	if leaking && spare && now.Sub(m.comparedAt) >= CompareInterval {
+	if matters && spare && now.Sub(m.comparedAt) >= CompareInterval {
 		return compare
 	}
-	if m.reported == nil && !m.stored && !leaking {
+	if m.reported == nil && !m.stored && !matters {
 		return nothing // and a report without an observation, left by an agent that stopped in between, is completed
 	}
 	wait := RewriteInterval
 	if m.reported != nil {
-		switch observe.Compare(*m.reported, observed) {
+		switch max(observe.Compare(*m.reported, pod.Observed, now), m.compareFindings(pod.Findings)) {
 		case observe.Same:
 			return nothing
-		case observe.OtherParents:
+		case observe.OtherDetails:
 			wait = ReblameInterval
 		case observe.OtherNumbers:
 		}

@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/zombie-operator/zombie-operator/agent/observe"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -20,6 +21,7 @@ func observed(zombies int32) v1alpha1.Observed {
 	return v1alpha1.Observed{
 		Zombies:          zombies,
 		OldestZombieTime: &oldest,
+		Finding:          string(v1alpha1.CausePID1DoesNotReap),
 		Containers: []v1alpha1.ContainerObservation{{
 			Name: "app", ContainerID: "aaaa", Zombies: zombies,
 			Ages: []v1alpha1.AgeCount{{MinAgeSeconds: 30, Zombies: zombies}},
@@ -37,6 +39,26 @@ func reported(zombies int32) *v1alpha1.Observed { return new(observed(zombies)) 
 func blaming(command string) *v1alpha1.Observed {
 	o := observed(5)
 	o.Containers[0].Parents[0].Command = command
+	return &o
+}
+
+// finding is a pod's findings: one, in these words.
+func finding(message string) []observe.Finding {
+	return []observe.Finding{{Type: v1alpha1.ConditionLeaderExited, Message: message, Since: noon.Add(-time.Minute)}}
+}
+
+// tells is the memory of a report of a pod without zombies that tells of a finding: two that are alive.
+func tells(writtenAt time.Time) memory {
+	return memory{
+		comparedAt: noon, stored: true, reported: reported(0), writtenAt: writtenAt,
+		findings: map[string]observe.Finding{v1alpha1.ConditionLeaderExited: finding("2 alive")[0]},
+	}
+}
+
+// full is a report of five zombies and of PIDs that are gone in as long as told.
+func full(in time.Duration) *v1alpha1.Observed {
+	o := observed(5)
+	o.Containers[0].ExhaustionTime = new(metav1.NewTime(noon.Add(in)))
 	return &o
 }
 
@@ -117,6 +139,40 @@ var plans = map[string]struct {
 	"a change does not wait for a spare read": {
 		memory: memory{comparedAt: noon.Add(-CompareInterval), reported: reported(5)},
 		pod:    Pod{Observed: observed(10)}, want: write,
+	},
+	"a finding is compared at once, as a leak is": {
+		pod: Pod{Findings: finding("2 alive")}, want: compare,
+	},
+	"a finding without a report gets one": {
+		memory: memory{comparedAt: noon}, pod: Pod{Findings: finding("2 alive")}, want: write,
+	},
+	"a finding that is reported is left alone": {
+		memory: tells(noon), pod: Pod{Findings: finding("2 alive")}, spare: true, want: nothing,
+	},
+	"a new finding is written": {
+		memory: memory{comparedAt: noon, reported: reported(5), writtenAt: noon.Add(-RewriteInterval)},
+		pod:    Pod{Observed: observed(5), Findings: finding("2 alive")}, want: write,
+	},
+	"a finding that ended is written": {
+		memory: tells(noon.Add(-RewriteInterval)), want: write,
+	},
+	"a finding in other words waits": {
+		memory: tells(noon.Add(1 - ReblameInterval)), pod: Pod{Findings: finding("3 alive")}, want: nothing,
+	},
+	"a finding in other words is written after that": {
+		memory: tells(noon.Add(-ReblameInterval)), pod: Pod{Findings: finding("3 alive")}, want: write,
+	},
+	"another finding in the place of one is written": {
+		memory: tells(noon.Add(-RewriteInterval)),
+		pod:    Pod{Findings: []observe.Finding{{Type: v1alpha1.ConditionPileBehindD, Message: "2 alive"}}}, want: write,
+	},
+	"the report of a finding is compared again with a spare read": {
+		memory: func() memory { m := tells(noon); m.comparedAt = noon.Add(-CompareInterval); return m }(),
+		pod:    Pod{Findings: finding("2 alive")}, spare: true, want: compare,
+	},
+	"a forecast that comes near is seen from now": {
+		memory: memory{comparedAt: noon, reported: full(48 * time.Hour), writtenAt: noon.Add(-RewriteInterval)},
+		pod:    Pod{Observed: *full(4 * time.Hour)}, want: write,
 	},
 	"a pod that could not be looked into whole is left alone": {
 		memory: memory{comparedAt: noon, reported: reported(5)}, pod: Pod{Incomplete: true}, spare: true, want: nothing,

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/zombie-operator/zombie-operator/agent/observe"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -32,11 +33,16 @@ type Pod struct {
 	Name      string
 	UID       string
 	Observed  v1alpha1.Observed
+	// Findings are what looks like zombies in it, or holds them.
+	Findings []observe.Finding
 	// Incomplete says that not all of the pod could be looked into: Observed must not be reported.
 	Incomplete bool
 	// AgesUntold says that the kernel does not tell when some of the pod's zombies died.
 	AgesUntold bool
 }
+
+// matters says whether there is anything to tell of the pod.
+func (p Pod) matters() bool { return p.Observed.Zombies > 0 || len(p.Findings) > 0 }
 
 // Memory lets an earlier agent's knowledge in: it is told the observation of a report that was read.
 type Memory interface {
@@ -113,7 +119,7 @@ func (p *Publisher) longestUncompared(pods []Pod) types.NamespacedName {
 	var longest time.Time
 	for _, pod := range pods {
 		m := p.states[key(pod)]
-		quiet, compared := pod.Observed.Zombies == 0 && !pod.AgesUntold, !m.comparedAt.IsZero()
+		quiet, compared := !pod.matters() && !pod.AgesUntold, !m.comparedAt.IsZero()
 		// A quiet pod needs it once; one that leaks is compared without it the first time.
 		if !pod.Incomplete && quiet != compared && (chosen.Name == "" || m.comparedAt.Before(longest)) {
 			chosen, longest = key(pod), m.comparedAt
@@ -122,8 +128,8 @@ func (p *Publisher) longestUncompared(pods []Pod) types.NamespacedName {
 	return chosen
 }
 
-// leftBehind drops the memory of pods that are gone. Those of which zombies were reported are returned once more, without
-// any: the Pod object may stay, as that of a finished Job does, and its report must not tell of zombies for ever.
+// leftBehind drops the memory of pods that are gone. Those of which zombies or findings were reported are returned once
+// more, without any: the Pod object may stay, as that of a finished Job does, and its report must not tell of zombies for ever.
 func (p *Publisher) leftBehind(pods []Pod) []Pod {
 	here := map[types.NamespacedName]bool{}
 	for _, pod := range pods {
@@ -133,7 +139,7 @@ func (p *Publisher) leftBehind(pods []Pod) []Pod {
 	for k, m := range p.states {
 		switch {
 		case here[k]:
-		case m.reported != nil && m.reported.Zombies > 0:
+		case m.reported != nil && (m.reported.Zombies > 0 || len(m.findings) > 0):
 			left = append(left, Pod{Namespace: m.pod.Namespace, Name: m.pod.Name, UID: m.pod.UID})
 		default:
 			delete(p.states, k)
@@ -165,6 +171,7 @@ func (p *Publisher) one(ctx context.Context, pod Pod, lookedAt, now time.Time, s
 			return called, err
 		}
 		m.leakingChangedAt = m.transition(pod.Observed, now)
+		m.findings = m.told(pod.Findings)
 		m.stored, m.reported, m.writtenAt = true, &pod.Observed, now
 		p.log.Info("Reported", "namespace", pod.Namespace, "pod", pod.Name, "zombies", pod.Observed.Zombies)
 	}
@@ -181,6 +188,7 @@ func (p *Publisher) compare(ctx context.Context, pod Pod, m memory, now time.Tim
 	}
 	first := m.comparedAt.IsZero()
 	m.comparedAt, m.stored, m.reported = now, err == nil, report.Status.Observed
+	m.findings = findingsOf(report.Status.Conditions)
 	if c := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionLeaking); c != nil {
 		m.leakingChangedAt = c.LastTransitionTime.Time
 	}

@@ -42,7 +42,7 @@ func TestPublishCreatesTheReportOfALeak(t *testing.T) {
 	}
 	s.wantLeaking(t, web(5), 5, metav1.ConditionTrue, noon.Add(-time.Hour))
 	c := report.Status.Conditions[0]
-	if c.Reason != v1alpha1.ReasonZombiesCounted || !strings.HasSuffix(c.Message, ": 5.") {
+	if c.Reason != v1alpha1.ReasonZombiesCounted || !strings.HasSuffix(c.Message, ": 5. Why, and what to do: "+v1alpha1.DocsURL("PID1DoesNotReap")) {
 		t.Errorf("condition = %+v", c)
 	}
 	if diff := cmp.Diff(map[string]bool{v1alpha1.FieldManagerAgent: true}, s.owners); diff != "" {

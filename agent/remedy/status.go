@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/zombie-operator/zombie-operator/agent/observe"
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -36,7 +36,7 @@ func setExecuting(r *v1alpha1.ZombieRemediation, before int32, now time.Time) {
 
 func setCompleted(r *v1alpha1.ZombieRemediation, end ending, now time.Time) {
 	r.Status.Outcome, r.Status.CompletionTime = end.outcome, new(metav1.NewTime(now))
-	r.Status.Message = observe.Printable(end.message, maxMessage)
+	r.Status.Message = printable.Printable(end.message, maxMessage)
 	if end.after != nil {
 		r.Status.ZombiesAfter = new(bounded(*end.after))
 	}

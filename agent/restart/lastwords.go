@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
-	"github.com/zombie-operator/zombie-operator/agent/observe"
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -32,7 +32,7 @@ const (
 func lastLine(r *v1alpha1.ZombieRemediation, n int, now time.Time) string {
 	line := fmt.Sprintf("zombie-operator began to restart this container at %s: %s not reaped by their parents (see zombieremediation %s/%s, policy %s)",
 		now.UTC().Format(time.RFC3339), zombies(n), r.Namespace, r.Name, r.Spec.Policy.Name)
-	return observe.Printable(line, maxLine)
+	return printable.Printable(line, maxLine)
 }
 
 // lastWords leaves a line in the termination messages of containers. Their file systems are foreign: they may be made

@@ -113,7 +113,7 @@ type prepared struct {
 	zombies []scan.Key
 }
 
-// find finds the zombies of the container. Without any there is nothing to cure. With one whose parent is outside the
+// find finds the zombies of the container. Without any there is nothing to cure. With one whose parent or tracer is outside the
 // first process would wait for it for ever, and a container that serves would become one that cannot end.
 func (p *prepared) find() ([]scan.Key, error) {
 	found, err := p.kind.finder.Zombies(p.container)
@@ -121,7 +121,7 @@ func (p *prepared) find() ([]scan.Key, error) {
 	case err != nil:
 		return nil, fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
 	case found.Outside > 0:
-		return nil, refused(fmt.Sprintf("%s of the container with a parent outside of it would keep it from ending.", zombies(found.Outside)))
+		return nil, refused(fmt.Sprintf("%s of the container with a parent or tracer outside of it would keep it from ending.", zombies(found.Outside)))
 	case len(found.Held) == 0:
 		return nil, stale("The container has no zombies any more that a restart would cure.")
 	}

@@ -52,7 +52,7 @@ func TestPrepareSaysNo(t *testing.T) {
 	}{
 		"when the container is gone":                {(*node).nobody, v1alpha1.OutcomeStale, "ended"},
 		"when no zombie is left":                    {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
-		"when a zombie has its parent outside":      {func(n *node) { n.outside = 1 }, v1alpha1.OutcomeRefused, "1 zombie of the container with a parent outside"},
+		"when a zombie has its parent outside":      {func(n *node) { n.outside = 1 }, v1alpha1.OutcomeRefused, "1 zombie of the container with a parent or tracer outside"},
 		"when the first process ended meanwhile":    {(*node).end, v1alpha1.OutcomeStale, "just ended"},
 		"when there are no settings of the restart": {nil, v1alpha1.OutcomeRefused, "does not say"},
 	}
@@ -100,7 +100,7 @@ func TestDoLooksAgain(t *testing.T) {
 		"and the container is gone":                {(*node).nobody, v1alpha1.OutcomeStale, "ended"},
 		"and no zombie is left":                    {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
 		"and all of its zombies are others":        {func(n *node) { n.zombies = dead(200, 37) }, v1alpha1.OutcomeStale, "were reaped"},
-		"and a zombie has its parent outside":      {func(n *node) { n.outside = 2 }, v1alpha1.OutcomeRefused, "2 zombies of the container with a parent outside"},
+		"and a zombie has its parent outside":      {func(n *node) { n.outside = 2 }, v1alpha1.OutcomeRefused, "2 zombies of the container with a parent or tracer outside"},
 		"and the first process has another PID":    {func(n *node) { n.container.InitPID++ }, v1alpha1.OutcomeStale, "another one now"},
 		"and the first process started later":      {func(n *node) { n.container.InitTicks++ }, v1alpha1.OutcomeStale, "another one now"},
 		"and the first process that was held died": {(*node).end, v1alpha1.OutcomeStale, "another one now"},

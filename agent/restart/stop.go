@@ -168,7 +168,7 @@ func (p *prepared) resume(ctx context.Context, s *story) (act.Result, error) {
 	case err != nil:
 		return act.Result{}, fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
 	case found.Outside > 0:
-		message := s.end(untouched+"%s with a parent outside of it would keep it from ending.", zombies(found.Outside))
+		message := s.end(untouched+"%s with a parent or tracer outside of it would keep it from ending.", zombies(found.Outside))
 		return act.Result{Outcome: v1alpha1.OutcomeInterrupted, After: p.left(ctx), Message: message}, nil
 	}
 	p.zombies = found.Held

@@ -263,9 +263,7 @@ func adopt(role string) error {
 		return err
 	}
 	deaths := make(chan os.Signal, 1)
-	if role == roleInit {
-		signal.Notify(deaths, unix.SIGCHLD)
-	}
+	signal.Notify(deaths, unix.SIGCHLD) // in both: Go ends a static program whose every goroutine waits for nothing
 	if err := os.Setenv(roleVariable, roleNever); err != nil {
 		return err
 	}
@@ -277,7 +275,9 @@ func adopt(role string) error {
 		return err
 	}
 	for range deaths {
-		reapAll()
+		if role == roleInit {
+			reapAll()
+		}
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (p *prepared) prove(ctx context.Context, s sending) (act.Result, error) {
 		case err != nil && over:
 			return act.Result{
 				Outcome: v1alpha1.OutcomeInterrupted, After: p.Before(),
-				Message: printable("Sent %s, but what came of it cannot be seen: %v.", p.sentTo(s), err),
+				Message: sentence("Sent %s, but what came of it cannot be seen: %v.", p.sentTo(s), err),
 			}, nil
 		case err == nil && (over || outcome == v1alpha1.OutcomeCured):
 			return act.Result{Outcome: outcome, After: count(v.after()), Message: p.story(s, v)}, nil

@@ -164,7 +164,7 @@ func (p *prepared) Do(ctx context.Context) (act.Result, error) {
 	case errors.As(err, &notDone):
 		return act.Result{}, notDone
 	}
-	return act.Result{Outcome: v1alpha1.OutcomeFailed, After: p.Before(), Message: printable("Nothing was sent to %s: %v.", who(p.parent), err)}, nil
+	return act.Result{Outcome: v1alpha1.OutcomeFailed, After: p.Before(), Message: sentence("Nothing was sent to %s: %v.", who(p.parent), err)}, nil
 }
 
 // sendOnce sends one signal.
@@ -230,7 +230,7 @@ func (k *Kind) Settle(ctx context.Context, r *v1alpha1.ZombieRemediation) (act.R
 	default:
 		return act.Result{}, err
 	}
-	result.Message = printable("The agent ended before it could record the outcome, so it cannot be known whether %s was sent. %s", signalOf(r), now.message)
+	result.Message = sentence("The agent ended before it could record the outcome, so it cannot be known whether %s was sent. %s", signalOf(r), now.message)
 	return result, nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/act"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
-	"github.com/zombie-operator/zombie-operator/agent/observe"
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -17,16 +17,16 @@ import (
 // maxMessage is the longest message that the API takes.
 const maxMessage = 512
 
-func printable(format string, args ...any) string {
-	return observe.Printable(fmt.Sprintf(format, args...), maxMessage)
+func sentence(format string, args ...any) string {
+	return printable.Printable(fmt.Sprintf(format, args...), maxMessage)
 }
 
 func stale(format string, args ...any) *act.NotDoneError {
-	return &act.NotDoneError{Outcome: v1alpha1.OutcomeStale, Message: printable(format, args...)}
+	return &act.NotDoneError{Outcome: v1alpha1.OutcomeStale, Message: sentence(format, args...)}
 }
 
 func refused(format string, args ...any) *act.NotDoneError {
-	return &act.NotDoneError{Outcome: v1alpha1.OutcomeRefused, Message: printable(format, args...)}
+	return &act.NotDoneError{Outcome: v1alpha1.OutcomeRefused, Message: sentence(format, args...)}
 }
 
 // tooFew refuses a SIGCHLD where one zombie and a live child are left.
@@ -38,7 +38,7 @@ func tooFew(parent *target.Parent) *act.NotDoneError {
 func who(parent *target.Parent) string { return named(parent.PID(), parent.Process.Command) }
 
 func named(pid int, command string) string {
-	return fmt.Sprintf("process %d (%s)", pid, observe.Printable(command, v1alpha1.MaxCommand))
+	return fmt.Sprintf("process %d (%s)", pid, printable.Printable(command, v1alpha1.MaxCommand))
 }
 
 func zombiesIn(n int) string {
@@ -65,7 +65,7 @@ func (p *prepared) story(s sending, v view) string {
 	if more := p.more(s, v); more != "" {
 		story += " " + more
 	}
-	return printable("%s", story)
+	return sentence("%s", story)
 }
 
 // more tells what the figures do not.

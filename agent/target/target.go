@@ -24,8 +24,6 @@ type Proc interface {
 	scan.Reader
 	// Children lists children of a process; it may leave some out, and fails with kernel.ErrNoChildren where it cannot tell.
 	Children(pid int) ([]int, error)
-	// ExitSignal tells which signal a process sends to its parent when it ends.
-	ExitSignal(pid int) (int, error)
 }
 
 // Finder finds the targets of acts. It keeps no memory: every look is a new one.
@@ -82,7 +80,8 @@ var leastAge = time.Duration(v1alpha1.AgeEdgesSeconds[0]) * time.Second
 type Zombies struct {
 	// Held are those that a parent in the container can reap.
 	Held []scan.Key
-	// Outside is how many have a parent outside of the container, so that its end does not rid it of them.
+	// Outside is how many have a parent outside of the container, or a tracer outside of its PID namespace, so that its end does
+	// not rid it of them.
 	Outside int
 }
 
@@ -141,6 +140,11 @@ func (l look) place(p kernel.Process) (attribute.Place, error) {
 	counts := false
 	switch place {
 	case attribute.InContainer:
+		var foreign bool
+		if foreign, err = l.foreignTracer(zombie); foreign || err != nil {
+			place, counts = attribute.ParentOutside, foreign // until the tracer lets go it is as if it were the parent
+			break
+		}
 		counts, err = l.canBeReaped(zombie)
 	case attribute.ParentOutside:
 		// A parent in the same PID namespace is in another container of a pod that shares it, and holds up nothing.
@@ -154,6 +158,24 @@ func (l look) place(p kernel.Process) (attribute.Place, error) {
 		return attribute.Unknown, err
 	}
 	return place, nil
+}
+
+// foreignTracer says whether a zombie is held by a tracer that is not known to end with the container. One in the PID namespace
+// of the container, or in one nested in it, is killed with it and lets go; for another the first process would wait for ever.
+func (l look) foreignTracer(zombie scan.Zombie) (bool, error) {
+	if zombie.TracerPID == 0 {
+		return false, nil
+	}
+	tracer, err := l.Proc.Identity(zombie.TracerPID)
+	switch {
+	case kernel.IsVanished(err):
+		return false, nil // it let go
+	case err != nil:
+		return false, fmt.Errorf("reading tracer %d of zombie %d: %w", zombie.TracerPID, zombie.PID, err)
+	}
+	c := l.container
+	nested := len(tracer.NamespacePIDs) > c.Depth && inCgroup(c, tracer)
+	return tracer.Namespace != c.Namespace && !nested, nil
 }
 
 // parentOf returns the parent of a zombie; nil when it is just ending, or outside of what the proc mount shows.
@@ -203,11 +225,11 @@ func (f Finder) canBeReaped(zombie scan.Zombie) (bool, error) {
 	if zombie.TracerPID != 0 {
 		return false, nil
 	}
-	sig, err := f.Proc.ExitSignal(zombie.PID)
+	exit, err := f.Proc.Exit(zombie.PID)
 	if err != nil && !kernel.IsVanished(err) {
 		return false, fmt.Errorf("reading zombie %d: %w", zombie.PID, err)
 	}
-	return err == nil && sig == int(unix.SIGCHLD), nil
+	return err == nil && exit.Signal == int(unix.SIGCHLD), nil
 }
 
 // old says whether a zombie has been dead long enough to be a reason for an act. The age may read too small, by what a

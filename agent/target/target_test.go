@@ -136,6 +136,14 @@ func change(what func(*targettest.Process)) func(*targettest.Node) {
 	return func(n *targettest.Node) { n.Change(201, what) }
 }
 
+// traced lets zombie 201 be traced by process 203, which it changes.
+func traced(what func(*targettest.Process)) func(*targettest.Node) {
+	return func(n *targettest.Node) {
+		n.Change(201, func(p *targettest.Process) { p.TracerPID = 203 })
+		n.Change(203, what)
+	}
+}
+
 func TestZombiesOfAContainer(t *testing.T) {
 	t.Parallel()
 	k201, k202, k301 := scan.Key{PID: 201, StartTicks: 201}, scan.Key{PID: 202, StartTicks: 202}, scan.Key{PID: 301, StartTicks: 301}
@@ -145,8 +153,29 @@ func TestZombiesOfAContainer(t *testing.T) {
 		happen func(*targettest.Node)
 		want   target.Zombies
 	}{
-		"all parents count":                                         {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, target.Zombies{Held: []scan.Key{k201, k202, k301}}},
-		"one that is traced does not":                               {change(func(p *targettest.Process) { p.TracerPID = 203 }), others},
+		"all parents count":           {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, target.Zombies{Held: []scan.Key{k201, k202, k301}}},
+		"one that is traced does not": {change(func(p *targettest.Process) { p.TracerPID = 203 }), others},
+		"one whose tracer is in a namespace below the container's does not": {
+			traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = 9, []int{203, 104, 1} }), others,
+		},
+		"one whose tracer just ended does not": {change(func(p *targettest.Process) { p.TracerPID = 999 }), others},
+		"one whose tracer is on the host counts as one whose parent is outside": {
+			change(func(p *targettest.Process) { p.TracerPID = os.Getpid() }), outside,
+		},
+		"one whose tracer is in another container counts as one whose parent is outside": {
+			traced(func(p *targettest.Process) { p.Namespace, p.Cgroups = 8, []string{"/kubepods/pod2/other"} }), outside,
+		},
+		"one whose tracer is in a namespace below another container's counts as one whose parent is outside": {
+			traced(func(p *targettest.Process) {
+				p.Namespace, p.NamespacePIDs, p.Cgroups = 9, []int{203, 104, 1}, []string{"/kubepods/pod2/other"}
+			}), outside,
+		},
+		"one whose tracer came from the host into the cgroup counts as one whose parent is outside": {
+			traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = targettest.HostNamespace, []int{203} }), outside,
+		},
+		"one that just died does not though its tracer is on the host": {
+			change(func(p *targettest.Process) { p.TracerPID, p.DeadFor = os.Getpid(), time.Second }), others,
+		},
 		"one with a living thread does not":                         {change(func(p *targettest.Process) { p.Threads = 2 }), others},
 		"one that ended with no signal does not":                    {change(func(p *targettest.Process) { p.ExitSignal = 0 }), others},
 		"one that ended with another signal than SIGCHLD does not":  {change(func(p *targettest.Process) { p.ExitSignal = unix.SIGUSR1 }), others},
@@ -206,6 +235,17 @@ func TestZombiesFailsWhenTheyCannotBeCounted(t *testing.T) {
 				t.Errorf("Zombies() = %+v, %v, want %v", got, err, targettest.ErrBroken)
 			}
 		})
+	}
+}
+
+func TestZombiesFailsWhenATracerCannotBeRead(t *testing.T) {
+	t.Parallel()
+	n := newNode()
+	c := mustContainer(t, n)
+	n.Change(201, func(p *targettest.Process) { p.TracerPID = 203 })
+	n.Fail("identity 203", targettest.ErrBroken)
+	if got, err := n.Finder().Zombies(c); !errors.Is(err, targettest.ErrBroken) {
+		t.Errorf("Zombies() = %+v, %v, want %v", got, err, targettest.ErrBroken)
 	}
 }
 

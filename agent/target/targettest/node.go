@@ -238,13 +238,13 @@ func (n *Node) Identity(pid int) (scan.Identity, error) {
 	return p.Identity, err
 }
 
-// ExitSignal tells what a process sends to its parent when it ends.
-func (n *Node) ExitSignal(pid int) (int, error) {
+// Exit tells how a process ends.
+func (n *Node) Exit(pid int) (kernel.Exit, error) {
 	if err := n.call(fmt.Sprint("exit signal ", pid)); err != nil {
-		return 0, err
+		return kernel.Exit{}, err
 	}
 	p, err := n.find(pid)
-	return int(p.ExitSignal), err
+	return kernel.Exit{Signal: int(p.ExitSignal)}, err
 }
 
 // Clocks returns the clocks of this look.

@@ -1,0 +1,412 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/zombie-operator/zombie-operator/agent/attribute"
+	"github.com/zombie-operator/zombie-operator/agent/cgroup"
+	"github.com/zombie-operator/zombie-operator/agent/evidence"
+	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/observe"
+	"github.com/zombie-operator/zombie-operator/agent/publish"
+	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/sighting"
+	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+)
+
+// That a parent is stopped takes two looks at it; the report that names it first must not wait for another.
+func TestTheFirstReportKnowsWhyTheParentDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.zombies(1)
+		n.thread(appPID, "T (stopped)")
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		wantCalls(t, s, "at the second look", "get", "spec", "status")
+		report := s.report(t)
+		if got := report.Status.Observed.Containers[0].Parents[0].Cause; got != v1alpha1.CauseParentStopped || report.Status.Observed.Finding != string(got) {
+			t.Errorf("cause = %s, finding = %s, want ParentStopped", got, report.Status.Observed.Finding)
+		}
+	})
+}
+
+func TestRunTellsHowFarPIDsAreUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.zombies(1)
+		n.limit("100", 79, 5)
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		check := func(when string, used int32, forksFailing bool) {
+			t.Helper()
+			want := &v1alpha1.PIDs{Used: used, Limit: 100, LimitedBy: v1alpha1.PIDLimitContainer, UsedPercent: used, ForksFailing: forksFailing}
+			if diff := cmp.Diff(want, s.report(t).Status.Observed.Containers[0].PIDs); diff != "" {
+				t.Errorf("%s: PIDs (-want +got):\n%s", when, diff)
+			}
+		}
+		pass(1)
+		wantCalls(t, s, "at the second look", "get", "spec", "status")
+		check("at the second look", 79, false) // five were refused before the agent looked
+		n.limit("100", 80, 5)
+		pass(1)
+		wantCalls(t, s, "at 80 %", "status")
+		check("at 80 %", 80, false)
+		n.limit("100", 81, 6)
+		pass(1)
+		wantCalls(t, s, "when forks fail", "status")
+		check("when forks fail", 81, true)
+		pass(2)
+		wantCalls(t, s, "when none fails any more: it can wait")
+	})
+}
+
+func TestRunTellsOfFindings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		began := time.Now()
+		n.lookAlikes()
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		wantCalls(t, s, "at the second look", "get", "spec", "status")
+		report := s.report(t)
+		for _, kind := range []string{v1alpha1.ConditionLeaderExited, v1alpha1.ConditionHeldByTracer, v1alpha1.ConditionOtherExitSignal} {
+			c := meta.FindStatusCondition(report.Status.Conditions, kind)
+			if c == nil || c.Status != metav1.ConditionTrue || !c.LastTransitionTime.Time.Equal(began) {
+				t.Errorf("%s = %+v, want it true since %s", kind, c, began)
+			}
+		}
+		if !meta.IsStatusConditionFalse(report.Status.Conditions, v1alpha1.ConditionLeaking) || report.Status.Observed.Finding != v1alpha1.ConditionLeaderExited {
+			t.Errorf("status = %+v, want no leak, and the first finding for tables", report.Status)
+		}
+		pass(10)
+		wantCalls(t, s, "at quiet looks")
+		n.remove(1990)
+		n.remove(1991)
+		n.remove(1995)
+		pass(1)
+		wantCalls(t, s, "when all ended", "status")
+		if got := s.report(t).Status; len(got.Conditions) != 1 || got.Observed.Finding != "" {
+			t.Errorf("status = %+v, want no finding left", got)
+		}
+	})
+}
+
+// An earlier agent may have told of what this one sees for the first time, so its first look tells nothing of how old it is.
+func TestFindingsOfTheFirstLookWaitUntilTheyAreOldEnough(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	alike := func(since time.Time) observe.Container {
+		return observe.Container{LookAlikes: []observe.LookAlike{{LookAlike: sighting.LookAlike{Since: since}}}}
+	}
+	for about, tc := range map[string]struct {
+		container observe.Container
+		want      bool
+	}{
+		"nothing":                          {observe.Container{}, false},
+		"a look-alike of the first look":   {alike(now.Add(-29 * time.Second)), true},
+		"a look-alike of a later look":     {alike(now.Add(-20 * time.Second)), false},
+		"a dead PID 1 of the first look":   {observe.Container{DeadSince: now.Add(-29 * time.Second)}, true},
+		"a dead PID 1 that died long ago":  {observe.Container{DeadSince: now.Add(-time.Hour)}, false},
+		"a dead PID 1 not yet seen twice.": {observe.Container{DeadSince: time.Time{}}, false},
+	} {
+		a := Agent{firstLook: now.Add(-29 * time.Second)}
+		if got := a.tooEarly(tc.container, now); got != tc.want {
+			t.Errorf("%s: too early = %t, want %t", about, got, tc.want)
+		}
+	}
+	old := Agent{firstLook: now.Add(-30 * time.Second)}
+	if old.tooEarly(alike(old.firstLook), now) {
+		t.Error("what is old enough to be told of is too early")
+	}
+}
+
+func TestLookLeavesAPodAloneUntilItsFindingsAreOldEnough(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.lookAlikes()
+		a, _ := newAgent(t, n, s)
+		a.begin()
+		a.look(t.Context())
+		for round, findings := range []int{0, 0, 3} {
+			<-time.After(10 * time.Second)
+			seen, _ := a.look(t.Context())
+			pod := seen.pods.Pods[slices.IndexFunc(seen.pods.Pods, func(p publish.Pod) bool { return p.Name == "web" })]
+			if len(pod.Findings) != findings || pod.Incomplete != (findings == 0) {
+				t.Errorf("look %d: findings = %+v, incomplete: %t, want %d", 2+round, pod.Findings, pod.Incomplete, findings)
+			}
+		}
+	})
+}
+
+func TestRunReportsTheNode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.process(1992, 1, "Z", hostNS, "/", 1992)
+		n.process(1994, 1, "Z", 4026539999, "/", 1994, 94)
+		n.write("loadavg", "0.00 0.01 0.05 1/24576 4711\n")
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		var report v1alpha1.ZombieNodeReport
+		if err := s.Get(t.Context(), client.ObjectKey{Name: "node-1"}, &report); err != nil {
+			t.Fatal(err)
+		}
+		want := &v1alpha1.NodeObserved{
+			HostZombies: 1, Parents: []v1alpha1.HostParent{{Command: "p1", Zombies: 1}}, Unattributed: 1,
+			PIDs: &v1alpha1.PIDs{Used: 24576, Limit: 32768, LimitedBy: v1alpha1.PIDLimitPIDMax, UsedPercent: 75},
+		}
+		if diff := cmp.Diff(want, report.Status.Observed); diff != "" {
+			t.Errorf("observation (-want +got):\n%s", diff)
+		}
+		s.taken()
+	})
+}
+
+// The PID 1 of a dead container has no parent that could be blamed, and is none that nobody knows.
+func TestADeadContainerIsItsOwnFinding(t *testing.T) {
+	t.Parallel()
+	init := scan.Zombie{Key: scan.Key{PID: 7, StartTicks: 9}}
+	since := time.Now()
+	s := sorter{
+		sorted: sorted{dead: map[string]time.Time{}}, table: attribute.NewTable(hostNS, nil), unknown: map[scan.Key]bool{},
+		inits: initsOf([]inventory.Container{{Container: attribute.Container{ID: appID, InitPID: 7}, InitTicks: 9}}),
+	}
+	s.zombie(sighting.Zombie{Zombie: init, Since: since})
+	if diff := cmp.Diff(map[string]time.Time{appID: since}, s.dead); diff != "" || s.counts != (elsewhere{dead: 1}) || s.unattributed != nil {
+		t.Errorf("counts = %+v, unattributed = %v, dead (-want +got):\n%s", s.counts, s.unattributed, diff)
+	}
+	later := init
+	later.StartTicks++ // another process that got the PID
+	s.unknownBefore = map[scan.Key]bool{later.Key: true}
+	s.zombie(sighting.Zombie{Zombie: later, Since: since})
+	if s.counts.unknown != 1 || len(s.unattributed) != 1 {
+		t.Errorf("counts = %+v, want one of whom nothing is known", s.counts)
+	}
+}
+
+// held makes as many zombies of a parent; what they were moved from goes round.
+func held(count, parentPID int, movedFrom ...string) []observe.Zombie {
+	zombies := make([]observe.Zombie, count)
+	for i := range zombies {
+		zombies[i] = observe.Zombie{Parent: scan.Parent{Key: scan.Key{PID: parentPID, StartTicks: uint64(parentPID)}}, ParentPID: parentPID}
+		if len(movedFrom) > 0 {
+			zombies[i].MovedFrom = movedFrom[i%len(movedFrom)]
+		}
+	}
+	return zombies
+}
+
+func TestSubjectOfCountsWhatWasMoved(t *testing.T) {
+	t.Parallel()
+	for about, tc := range map[string]struct {
+		held  []observe.Zombie
+		moved int
+		from  string
+	}{
+		"none was moved":                {held(3, 1), 0, ""},
+		"some were moved":               {held(3, 1, "sh", ""), 2, "sh"},
+		"most came from one":            {held(5, 1, "a", "b", "b"), 5, "b"},
+		"as many came from each of two": {held(2, 1, "b", "a"), 2, "a"},
+	} {
+		want := evidence.Subject{Parent: tc.held[0].Parent, PID: 1, Zombies: len(tc.held), Moved: tc.moved, MovedFrom: tc.from}
+		for range 10 { // they come out of a map
+			if diff := cmp.Diff(want, subjectOf(observe.Holders(tc.held)[0])); diff != "" {
+				t.Errorf("%s: subject (-want +got):\n%s", about, diff)
+			}
+		}
+	}
+}
+
+// A tenant may make as many parents as it has PIDs.
+func TestFewParentsAreLookedAt(t *testing.T) {
+	t.Parallel()
+	var counted, all []observe.Zombie
+	for pid := range 200 {
+		all = append(all, held(1+pid, 1+pid)...)
+		if pid < 100 {
+			counted = append(counted, held(1+pid, 1+pid)...)
+		}
+	}
+	var got, want []read
+	for _, s := range worst(observe.Holders(counted), all) {
+		got = append(got, read{s.PID, s.ThreadsOnly})
+	}
+	for _, most := range []int{100, 200} {
+		for i := range 64 {
+			want = append(want, read{most - i, i >= 3})
+		}
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(read{})); diff != "" {
+		t.Errorf("parents (-want +got):\n%s", diff)
+	}
+}
+
+// read is a parent that is read, and whether only its threads are.
+type read struct {
+	pid         int
+	threadsOnly bool
+}
+
+// A restart would hang behind it, however few zombies it holds.
+func TestTheFirstReportTellsOfAParentInDBehindLargerOnes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		zombie := 1500
+		for i, zombies := range []int{5, 4, 3, 2} {
+			parent := 1100 + i
+			n.process(parent, appPID, "S", appNS, "/kubepods/web/"+appID, parent, 100+i)
+			n.thread(parent, "S (sleeping)")
+			for range zombies {
+				n.process(zombie, parent, "Z", appNS, "/", zombie, zombie-1000)
+				zombie++
+			}
+		}
+		n.thread(1103, "D (disk sleep)")
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		report := s.report(t)
+		var pids []int32
+		for _, p := range report.Status.Observed.Containers[0].Parents {
+			pids = append(pids, *p.PID)
+		}
+		if diff := cmp.Diff([]int32{100, 101, 103}, pids); diff != "" {
+			t.Errorf("parents (-want +got):\n%s", diff)
+		}
+		if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionPileBehindD) {
+			t.Errorf("conditions = %+v, want the pile behind D", report.Status.Conditions)
+		}
+	})
+}
+
+// A parent that is just dying shows nothing at one look, as in every container that is restarted.
+func TestAZombieIsUnattributedWhenItWasAtTheLookBeforeToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.zombies(5)
+		n.process(1992, 1, "Z", hostNS, "/", 1992)
+		a, _ := newAgent(t, n, s)
+		a.begin()
+		lookAt := func(what string, host, unattributed int32) {
+			t.Helper()
+			<-time.After(interval)
+			seen, _ := a.look(t.Context())
+			if seen.node.HostZombies != host || seen.node.Unattributed != unattributed {
+				t.Errorf("%s: node = %+v, want %d zombies of the host and %d unattributed", what, seen.node, host, unattributed)
+			}
+		}
+		a.look(t.Context())
+		lookAt("at the second look", 1, 0)
+		for _, parent := range []string{"1", "1000"} { // away for a look
+			if err := os.Rename(filepath.Join(n.root, parent, "cgroup"), filepath.Join(n.root, parent, "away")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lookAt("without the parents", 0, 0)
+		for _, parent := range []string{"1", "1000"} {
+			if err := os.Rename(filepath.Join(n.root, parent, "away"), filepath.Join(n.root, parent, "cgroup")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lookAt("with the parents again", 1, 0)
+		n.remove(1)
+		lookAt("without the host's again", 0, 0)
+		lookAt("still without it", 0, 1)
+	})
+}
+
+func TestReaperHoldsWhereItsOwnZombiesCount(t *testing.T) {
+	t.Parallel()
+	n, s := newNode(t), newServer(t)
+	a, _ := newAgent(t, n, s)
+	a.begin()
+	a.look(t.Context())
+	now := time.Now()
+	for about, tc := range map[string]struct {
+		age  time.Duration
+		want bool
+	}{"they count": {time.Minute, true}, "they are young": {time.Second, false}} {
+		zombies := slices.Concat(held(1, 1), held(1, 7))
+		for i := range zombies {
+			zombies[i].Since = now.Add(-tc.age)
+		}
+		zombies[1].Since = now.Add(-time.Hour)
+		read := a.parents(sorted{zombies: map[string][]observe.Zombie{appID: zombies}}, now)
+		if got := read[zombies[1].Parent.Key].ReaperHolds; got != tc.want {
+			t.Errorf("%s: the reaper holds = %t, want %t", about, got, tc.want)
+		}
+	}
+}
+
+// What is refused above the pod, others may have used up.
+func TestRefusalsAreThoseOfTheContainerAndItsPod(t *testing.T) {
+	t.Parallel()
+	got := refusalsOf([]cgroup.Level{
+		{By: v1alpha1.PIDLimitContainer, Refused: 1}, {By: v1alpha1.PIDLimitPod, Refused: 2}, {By: v1alpha1.PIDLimitKubepods, Refused: 3},
+	})
+	if diff := cmp.Diff(refusals{v1alpha1.PIDLimitContainer: 1, v1alpha1.PIDLimitPod: 2}, got); diff != "" {
+		t.Errorf("refusals (-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusalsAreKnownFromTheSecondLookOn(t *testing.T) {
+	t.Parallel()
+	const container, pod = v1alpha1.PIDLimitContainer, v1alpha1.PIDLimitPod
+	for about, tc := range map[string]struct {
+		before, now refusals
+		want        bool
+	}{
+		"no look before":               {nil, refusals{container: 5}, false},
+		"as many as before":            {refusals{container: 5}, refusals{container: 5}, false},
+		"more of the container":        {refusals{container: 5, pod: 9}, refusals{container: 6, pod: 9}, true},
+		"more of the pod":              {refusals{container: 5, pod: 9}, refusals{container: 5, pod: 10}, true},
+		"the pod was not read before":  {refusals{container: 5}, refusals{container: 5, pod: 10}, false},
+		"fewer: another cgroup by now": {refusals{container: 5}, refusals{container: 1}, false},
+		"nothing can be read":          {refusals{container: 5}, nil, false},
+	} {
+		if got := tc.now.since(tc.before); got != tc.want {
+			t.Errorf("%s: forks fail = %t, want %t", about, got, tc.want)
+		}
+	}
+}
+
+func TestRunTellsOfADeadContainer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		s.taken()
+		n.remove(appPID)
+		n.process(appPID, 1, "Z", appNS, "/", appPID, 1)
+		pass(2)
+		report := s.report(t)
+		c := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionContainerDead)
+		if c == nil || c.Status != metav1.ConditionTrue || report.Status.Observed.Finding != v1alpha1.ConditionContainerDead {
+			t.Errorf("status = %+v, want the container dead", report.Status)
+		}
+		if a.told != (elsewhere{dead: 1}) {
+			t.Errorf("counts = %+v, want one dead container and no zombie that nobody knows", a.told)
+		}
+	})
+}
