@@ -73,13 +73,18 @@ func TestBoundsAreThoseOfTheCRDs(t *testing.T) {
 		"grace":        {mostSeconds, int(*restarts.at(t, "gracePeriodSeconds").Maximum)},
 		"sleep":        {mostSeconds, int(*restarts.at(t, "preStopSleepSeconds").Maximum)},
 		"containers":   {v1alpha1.MaxContainers, *reports.at(t, "status.judgement.triggered").MaxItems},
-		"maxTargets":   {maxTargets, v1alpha1.MaxParents},
+		"message":      {maxParentMessage, *reports.at(t, "status.observed.containers.[].parents.[].message").MaxLength},
+		"fix":          {maxFix, *reports.at(t, "status.observed.containers.[].parents.[].fix").MaxLength},
+		"parents":      {v1alpha1.MaxParents, *reports.at(t, "status.observed.containers.[].parents").MaxItems},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is %d, the CRD says %d", name, pair[0], pair[1])
 		}
 	}
 }
+
+// Bounds of what agents write of a parent; the tests hold them against the CRD.
+const maxParentMessage, maxFix = 160, 180
 
 // longest is the situation with the longest names that the API server lets in.
 func longest(f *facts) {
@@ -88,7 +93,7 @@ func longest(f *facts) {
 	var all []v1alpha1.Parent
 	for i := range int32(v1alpha1.MaxParents) {
 		p := parent(4194300+i, 838860)
-		p.Command, p.Message, p.Fix = strings.Repeat("w", v1alpha1.MaxCommand), strings.Repeat("m", 160), strings.Repeat("f", 140)
+		p.Command, p.Message, p.Fix = strings.Repeat("w", v1alpha1.MaxCommand), strings.Repeat("m", maxParentMessage), strings.Repeat("f", maxFix)
 		all = append(all, p)
 	}
 	c := &f.report.Status.Observed.Containers[0]
@@ -130,6 +135,9 @@ func TestWhateverIsToldFitsItsField(t *testing.T) {
 			t.Errorf("%s: doing %q, reason %q", name, n.Doing, n.Reason)
 		}
 		for _, c := range v.conditions {
+			if len(c.Type) > 16 || len(c.Reason) > 40 {
+				t.Errorf("%s: condition %s, reason %s", name, c.Type, c.Reason)
+			}
 			if len(c.Message) > v1alpha1.MaxConditionMessage || !printable.MatchString(c.Message) {
 				t.Errorf("%s: condition message of %d characters: %q", name, len(c.Message), c.Message)
 			}
@@ -152,6 +160,17 @@ func TestWhateverIsToldFitsItsField(t *testing.T) {
 			}
 		}
 	}
+	for name, c := range map[string]change{
+		"use of PIDs": changes(pidTrigger(95), uses(usedOf(1<<31-1, 1<<31-1, 100)), container(func(c *v1alpha1.ContainerObservation) { c.PIDs.Used = 41943040 })),
+		"a forecast":  changes(forecastTrigger(604800), endsIn(time.Hour)),
+	} {
+		f := leaking(c)
+		longest(&f)
+		if decide(f, now).act == nil {
+			t.Errorf("longest names, %s: does not trigger", name)
+		}
+		check("longest names, "+name, f)
+	}
 	for _, s := range []v1alpha1.Signal{v1alpha1.SignalChild, v1alpha1.SignalTerminate} {
 		f := leaking(ladder(alert, signal(s)))
 		longest(&f)
@@ -165,7 +184,7 @@ func TestAnExhaustedLadderTellsTheWholeFix(t *testing.T) {
 	f := leaking(rung(3))
 	longest(&f)
 	n := decide(f, now).judgement.Next
-	if n.Reason != ReasonLadderExhausted || !strings.HasSuffix(n.Message, strings.Repeat("f", 140)) {
+	if n.Reason != ReasonLadderExhausted || !strings.HasSuffix(n.Message, strings.Repeat("f", maxFix)) {
 		t.Errorf("next = %s: %s", n.Reason, n.Message)
 	}
 	plan := leaking()

@@ -26,8 +26,9 @@ func transition(report *v1alpha1.ZombieReport, c metav1.Condition, now time.Time
 	return c
 }
 
-// triggeredCondition tells in which containers the trigger holds.
-func triggeredCondition(containers []ruled) metav1.Condition {
+// triggeredCondition tells in which container the trigger holds, and by its reason which part of it. It stays while all of them are
+// unknown.
+func triggeredCondition(report *v1alpha1.ZombieReport, containers []ruled, unknown []v1alpha1.TriggeredContainer) metav1.Condition {
 	c := metav1.Condition{
 		Type:    v1alpha1.ConditionTriggered,
 		Status:  metav1.ConditionFalse,
@@ -36,31 +37,30 @@ func triggeredCondition(containers []ruled) metav1.Condition {
 	}
 	i := slices.IndexFunc(containers, func(c ruled) bool { return !c.since.IsZero() })
 	if i < 0 {
+		if old := stays(report, v1alpha1.ConditionTriggered, unknown); old != nil {
+			return *old
+		}
 		return c
 	}
-	held := containers[i]
-	c.Status, c.Reason = metav1.ConditionTrue, ReasonTriggerHolds
-	c.Message = held.triggerSentence()
+	c.Status, c.Reason = metav1.ConditionTrue, containers[i].held
+	c.Message = containers[i].triggerSentence()
 	return c
 }
 
-// triggerSentence says what the trigger wants and what there is.
-func (s situation) triggerSentence() string {
-	t := s.ruling.Spec.Trigger
-	return fmt.Sprintf("Container %s has %d zombies that are dead for %d s or longer; policy %s wants %d, for %d s.",
-		s.container.Name, zombiesOfAge(s.container, t), t.MinAgeSeconds, s.ruling.Reference.Name, t.Zombies, int(s.heldFor()/time.Second))
-}
-
 // alertingCondition tells whether people are alerted: while a trigger has held for its time, the ladder has come to an Alert, and
-// the mode lets it.
-func alertingCondition(report *v1alpha1.ZombieReport, containers []ruled) metav1.Condition {
+// the mode lets it. They stay alerted of a container that is unknown.
+func alertingCondition(f facts, containers []ruled, unknown []v1alpha1.TriggeredContainer) metav1.Condition {
 	i := slices.IndexFunc(containers, func(c ruled) bool { return c.step.alerts })
 	if i < 0 {
+		enforced := slices.DeleteFunc(slices.Clone(unknown), func(t v1alpha1.TriggeredContainer) bool { return f.rulings[t.Name].Mode != v1alpha1.ModeEnforce })
+		if old := stays(f.report, v1alpha1.ConditionAlerting, enforced); old != nil {
+			return *old
+		}
 		return metav1.Condition{
 			Type:    v1alpha1.ConditionAlerting,
 			Status:  metav1.ConditionFalse,
 			Reason:  ReasonAlertOver,
-			Message: whyNoAlert(report, containers),
+			Message: whyNoAlert(f.report, containers, unknown),
 		}
 	}
 	return metav1.Condition{
@@ -71,8 +71,22 @@ func alertingCondition(report *v1alpha1.ZombieReport, containers []ruled) metav1
 	}
 }
 
+// stays is a condition that is True and that only what is unknown now could end; nil when it is not.
+func stays(report *v1alpha1.ZombieReport, kind string, unknown []v1alpha1.TriggeredContainer) *metav1.Condition {
+	if len(unknown) == 0 || !conditionIsTrue(report, kind) {
+		return nil
+	}
+	c := *meta.FindStatusCondition(report.Status.Conditions, kind)
+	c.Message = notListed(unknown)
+	return &c
+}
+
+func notListed(unknown []v1alpha1.TriggeredContainer) string {
+	return fmt.Sprintf("The trigger held in container %s; other containers have more zombies, and the report says nothing of it now.", unknown[0].Name)
+}
+
 // whyNoAlert says why nobody is alerted: that a leak is over is only one of the reasons.
-func whyNoAlert(report *v1alpha1.ZombieReport, containers []ruled) string {
+func whyNoAlert(report *v1alpha1.ZombieReport, containers []ruled, unknown []v1alpha1.TriggeredContainer) string {
 	for _, c := range containers {
 		switch {
 		case c.ruling.Mode == v1alpha1.ModeDryRun && !c.since.IsZero():
@@ -86,6 +100,8 @@ func whyNoAlert(report *v1alpha1.ZombieReport, containers []ruled) string {
 		}
 	}
 	switch {
+	case len(unknown) > 0:
+		return notListed(unknown)
 	case len(containers) > 0:
 		return "The trigger of the governing policy holds no more."
 	case len(observedContainers(report)) > 0:
@@ -110,7 +126,8 @@ func lastAct(f facts, triggered []v1alpha1.TriggeredContainer, now time.Time) (*
 		Outcome:     newest.Status.Outcome,
 		Time:        metav1.NewTime(actTime(newest)),
 	}
-	if last.Outcome != v1alpha1.OutcomeCleared || len(triggered) > 0 || f.ungoverned(newest.Spec.ContainerName) {
+	if last.Outcome != v1alpha1.OutcomeCleared || len(triggered) > 0 ||
+		f.ungoverned(newest.Spec.ContainerName) || f.unseen(newest.Spec.ContainerName) {
 		return last, 0
 	}
 	quietSince := metav1.NewTime(now).Rfc3339Copy() // as the report will keep it, when a trigger has just stopped to hold

@@ -19,7 +19,7 @@ const appTriggers = "Container app has 12 zombies that are dead for 300 s or lon
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	triggered := func(message string, since time.Duration) metav1.Condition {
-		return metav1.Condition{Type: v1alpha1.ConditionTriggered, Status: metav1.ConditionTrue, Reason: ReasonTriggerHolds, Message: message, LastTransitionTime: at(since), ObservedGeneration: 1}
+		return metav1.Condition{Type: v1alpha1.ConditionTriggered, Status: metav1.ConditionTrue, Reason: ReasonZombiesReached, Message: message, LastTransitionTime: at(since), ObservedGeneration: 1}
 	}
 	quiet := func(since time.Duration) metav1.Condition {
 		return metav1.Condition{Type: v1alpha1.ConditionTriggered, Status: metav1.ConditionFalse, Reason: ReasonTriggerDoesNotHold,

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/controllers/govern"
 	"github.com/zombie-operator/zombie-operator/controllers/ledger"
 )
 
@@ -69,17 +70,19 @@ func decide(f facts, now time.Time) verdict {
 		}
 		v.checkAgainAfter = sooner(v.checkAgainAfter, c.step.checkAgainAfter)
 	}
-	v.stopped = stopped(f.report, v.judgement.Triggered)
+	unknown := f.heldUnseen()
+	v.judgement.Triggered = append(v.judgement.Triggered, unknown[:min(len(unknown), maxTriggered-len(v.judgement.Triggered))]...)
+	v.stopped = stopped(f, v.judgement.Triggered)
 	var again time.Duration
 	v.judgement.LastAct, again = lastAct(f, v.judgement.Triggered, now)
 	v.checkAgainAfter = sooner(v.checkAgainAfter, again)
-	if v.focus == nil && v.judgement.LastAct == nil {
+	if v.focus == nil && v.judgement.LastAct == nil && len(v.judgement.Triggered) == 0 {
 		v.judgement = nil
 	}
 	if v.judgement != nil || wasJudged(f.report) {
 		v.conditions = []metav1.Condition{
-			transition(f.report, triggeredCondition(containers), now),
-			transition(f.report, alertingCondition(f.report, containers), now),
+			transition(f.report, triggeredCondition(f.report, containers, unknown), now),
+			transition(f.report, alertingCondition(f, containers, unknown), now),
 		}
 	}
 	return v
@@ -94,14 +97,32 @@ func (r ruled) newness() int {
 }
 
 // stopped are the containers in which a trigger held by the report, and holds no more.
-func stopped(report *v1alpha1.ZombieReport, triggered []v1alpha1.TriggeredContainer) []ledger.Target {
+func stopped(f facts, triggered []v1alpha1.TriggeredContainer) []ledger.Target {
 	var targets []ledger.Target
-	for _, name := range triggeredNames(report) {
-		if !slices.ContainsFunc(triggered, func(t v1alpha1.TriggeredContainer) bool { return t.Name == name }) {
-			targets = append(targets, ledger.Target{PodUID: report.Spec.PodUID, Container: string(name)})
+	for _, name := range triggeredNames(f.report) {
+		holds := slices.ContainsFunc(triggered, func(t v1alpha1.TriggeredContainer) bool { return t.Name == name })
+		if !holds && !f.unseen(name) {
+			targets = append(targets, ledger.Target{PodUID: f.report.Spec.PodUID, Container: string(name)})
 		}
 	}
 	return targets
+}
+
+// maxTriggered is how many containers a judgement has room for, by MaxItems of its field.
+const maxTriggered = 2
+
+// heldUnseen are the governed containers in which a trigger held by the report, and of which it says nothing now.
+func (f facts) heldUnseen() []v1alpha1.TriggeredContainer {
+	if f.report.Status.Judgement == nil {
+		return nil
+	}
+	var held []v1alpha1.TriggeredContainer
+	for _, t := range f.report.Status.Judgement.Triggered {
+		if _, governed := f.rulings[t.Name]; governed && f.unseen(t.Name) {
+			held = append(held, t)
+		}
+	}
+	return held
 }
 
 // triggeredNames are the containers in which a trigger holds by the report.
@@ -129,6 +150,13 @@ func (v verdict) policy() runtime.Object {
 	return v.focus.ruling.Object
 }
 
+// unseen is whether a container may be one of those that the report has no room for: nothing is known of it then.
+func (f facts) unseen(container v1alpha1.ContainerName) bool {
+	o := f.report.Status.Observed
+	return o != nil && o.ContainersOmitted > 0 &&
+		!slices.ContainsFunc(o.Containers, func(c v1alpha1.ContainerObservation) bool { return c.Name == container })
+}
+
 func observedContainers(report *v1alpha1.ZombieReport) []v1alpha1.ContainerObservation {
 	if report.Status.Observed == nil {
 		return nil
@@ -145,11 +173,20 @@ func unwanted(f facts, containers []ruled, now time.Time) bool {
 	}
 	for _, c := range containers {
 		if string(c.container.Name) == unit.Container {
-			return c.ruling.Mode != v1alpha1.ModeEnforce || f.book.Position(c.target()).Policy != policyMark(c.ruling) ||
-				c.since.IsZero() || optedOut(c.situation, now) != nil
+			return c.since.IsZero() || f.disallows(unit.Target, c.ruling, now)
 		}
 	}
+	if name := v1alpha1.ContainerName(unit.Container); f.unseen(name) {
+		ruling, governed := f.rulings[name]
+		return !governed || f.disallows(unit.Target, ruling, now)
+	}
 	return f.report.Status.Observed != nil // without zombies, or nothing governs it
+}
+
+// disallows is whether an act that was decided may not be done any more, whether the container leaks or not.
+func (f facts) disallows(target ledger.Target, ruling govern.Ruling, now time.Time) bool {
+	return ruling.Mode != v1alpha1.ModeEnforce || f.book.Position(target).Policy != policyMark(ruling) ||
+		optedOut(situation{facts: f}, now) != nil
 }
 
 func (r ruled) judgement() *v1alpha1.Judgement {

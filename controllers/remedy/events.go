@@ -84,7 +84,7 @@ func alertOccurrence(before *v1alpha1.ZombieReport, conditions []metav1.Conditio
 		if c.Type != v1alpha1.ConditionAlerting {
 			continue
 		}
-		was := conditionIs(before, v1alpha1.ConditionAlerting, metav1.ConditionTrue)
+		was := conditionIsTrue(before, v1alpha1.ConditionAlerting)
 		switch is := c.Status == metav1.ConditionTrue; {
 		case is && !was:
 			return []occurrence{{corev1.EventTypeWarning, ReasonAlertRaised, string(v1alpha1.ActionAlert), c.Message}}
@@ -114,13 +114,22 @@ func ending(r *v1alpha1.ZombieRemediation) occurrence {
 // maxNote is how long the note of an Event may be.
 const maxNote = 1024
 
+// noteOf makes the note of an Event fit to be printed: what an agent says in a remediation is checked by nobody else.
+func noteOf(text string) string {
+	return cut(strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text), maxNote)
+}
+
 // tell writes Events on the pod and on the policy, each about the other.
 func (r *Reconciler) tell(pod *corev1.Pod, policy runtime.Object, occurrences ...occurrence) {
 	for _, o := range occurrences {
-		note := cut(o.note, maxNote)
-		r.recorder.Eventf(pod, policy, o.kind, o.reason, o.action, "%s", note)
+		r.recorder.Eventf(pod, policy, o.kind, o.reason, o.action, "%s", noteOf(o.note))
 		if policy != nil {
-			note = cut(fmt.Sprintf("Pod %s/%s: %s", pod.Namespace, pod.Name, o.note), maxNote)
+			note := noteOf(fmt.Sprintf("Pod %s/%s: %s", pod.Namespace, pod.Name, o.note))
 			r.recorder.Eventf(policy, pod, o.kind, o.reason, o.action, "%s", note)
 		}
 	}

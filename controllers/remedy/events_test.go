@@ -1,6 +1,7 @@
 package remedy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,34 @@ func TestTheEndOfAnActIsToldWithItsProof(t *testing.T) {
 		want += " RestartContainer/1 " + string(outcome) + ": 20 zombies before, 0 after. (web-0-1)"
 		if got := ending(&r).line(); got != want {
 			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+}
+
+// A hostile agent may write what it likes into the message of its remediation, of up to 512 characters.
+func TestWhatAnAgentSaysIsFitToBePrinted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, message := range map[string]string{
+		"newlines and terminal escapes": "Cured.\n\r\x1b[2JNormal\tdone\x00\x7f",
+		"invalid UTF-8":                 strings.Repeat("\xff", 512),
+		"what looks like another text":  strings.Repeat("\u202e", 512),
+		"what takes four bytes":         strings.Repeat("\U0001f9df", 512),
+	} {
+		r := ended(strings.Repeat("n", 253), v1alpha1.OutcomeFailed, 0)
+		r.Status.Message = message
+		w.told = nil
+		p := podOf(w.report())
+		p.Name = strings.Repeat("p", 253)
+		w.r.tell(p, &v1alpha1.ZombiePolicy{}, ending(&r))
+		if len(w.told) != 2 {
+			t.Fatalf("%s: told %q", name, w.told)
+		}
+		for _, line := range w.told {
+			_, note, _ := strings.Cut(line, EventActDone+" ")
+			if len(note) > maxNote || !printable.MatchString(note) || !strings.Contains(note, "Failed: ") {
+				t.Errorf("%s: note of %d characters: %q", name, len(note), note)
+			}
 		}
 	}
 }

@@ -40,6 +40,8 @@ type situation struct {
 
 	container v1alpha1.ContainerObservation
 	ruling    govern.Ruling
+	// held is the part of the trigger that holds, by the reason of the condition Triggered; "" when none does.
+	held string
 	// since is when the trigger began to hold; zero when it does not.
 	since time.Time
 	// position is how far up the ladder the container is.
@@ -50,28 +52,18 @@ type situation struct {
 
 // newSituation puts together what concerns one container.
 func newSituation(f facts, c v1alpha1.ContainerObservation, ruling govern.Ruling, now time.Time) situation {
-	s := situation{facts: f, container: c, ruling: ruling, since: triggeredSince(f.report, c, ruling, now)}
+	s := situation{facts: f, container: c, ruling: ruling, held: holds(ruling.Spec.Trigger, c, now)}
+	if s.held != "" {
+		s.since = triggeredSince(f.report, c, ruling, now)
+	}
 	s.position = s.currentPosition()
-	s.choice = choose(ruling.Spec.Ladder, s.position, c, f.pod)
+	s.choice = choose(ruling.Spec.Ladder, s.position, c, f)
 	return s
 }
 
-// zombiesOfAge is how many zombies a container has of the age that a trigger counts.
-func zombiesOfAge(c v1alpha1.ContainerObservation, t v1alpha1.Trigger) int32 {
-	for _, line := range c.Ages {
-		if line.MinAgeSeconds == t.MinAgeSeconds {
-			return line.Zombies
-		}
-	}
-	return 0
-}
-
-// triggeredSince is when the trigger began to hold in a container, by the report's own memory; now when that has none, or
-// is of another policy or of what it was before it changed.
+// triggeredSince is when the trigger that holds began to, by the report's own memory; now when that has none, or is of another policy
+// or of what it was before it changed. That another part of the trigger takes over is no break.
 func triggeredSince(report *v1alpha1.ZombieReport, c v1alpha1.ContainerObservation, ruling govern.Ruling, now time.Time) time.Time {
-	if zombiesOfAge(c, ruling.Spec.Trigger) < ruling.Spec.Trigger.Zombies {
-		return time.Time{}
-	}
 	j := report.Status.Judgement
 	if j != nil && (j.Container != c.Name || j.Policy == nil || *j.Policy == ruling.Reference) {
 		for _, held := range j.Triggered {
@@ -109,6 +101,6 @@ func (s situation) unit() *ledger.Unit {
 	return nil
 }
 
-func conditionIs(report *v1alpha1.ZombieReport, condition string, status metav1.ConditionStatus) bool {
-	return meta.IsStatusConditionPresentAndEqual(report.Status.Conditions, condition, status)
+func conditionIsTrue(report *v1alpha1.ZombieReport, condition string) bool {
+	return meta.IsStatusConditionTrue(report.Status.Conditions, condition)
 }

@@ -17,8 +17,9 @@ import (
 )
 
 // gather reads what a decision rests on. What was watched says whether there can be anything to do; only then are the
-// pod, its namespace and the ledger read from the API server, and what they say takes its place.
-func (r *Reconciler) gather(ctx context.Context, report *v1alpha1.ZombieReport) (f facts, e ledger.Edition, again time.Duration, err error) {
+// pod, its namespace and the ledger read from the API server, and what they say takes its place. now is the time at which the
+// decision will be taken: a trigger that comes to hold with time alone must do so in both or in none.
+func (r *Reconciler) gather(ctx context.Context, report *v1alpha1.ZombieReport, now time.Time) (f facts, e ledger.Edition, again time.Duration, err error) {
 	f = facts{report: report, operatorNamespace: r.operatorNamespace}
 	policies, err := r.policies(ctx)
 	if err != nil {
@@ -31,8 +32,8 @@ func (r *Reconciler) gather(ctx context.Context, report *v1alpha1.ZombieReport) 
 	if err != nil {
 		return f, e, 0, err
 	}
-	f.rulings = ruleOn(policies, report, podLabels, namespaceLabels)
-	if !mayAct(f) {
+	f.rulings = ruleOn(policies, f, podLabels, namespaceLabels)
+	if !mayAct(f, now) {
 		return f, e, 0, nil
 	}
 	own := func(u ledger.Unit) bool { return u.PodUID == report.Spec.PodUID || u.Disruptive }
@@ -44,7 +45,7 @@ func (r *Reconciler) gather(ctx context.Context, report *v1alpha1.ZombieReport) 
 }
 
 // mayAct is whether a trigger holds or held at the last look, or an act is under way, by what was watched.
-func mayAct(f facts) bool {
+func mayAct(f facts, now time.Time) bool {
 	if slices.ContainsFunc(f.remediations, func(z v1alpha1.ZombieRemediation) bool { return !completed(&z) }) {
 		return true
 	}
@@ -53,7 +54,7 @@ func mayAct(f facts) bool {
 	}
 	return slices.ContainsFunc(observedContainers(f.report), func(c v1alpha1.ContainerObservation) bool {
 		ruling, ok := f.rulings[c.Name]
-		return ok && zombiesOfAge(c, ruling.Spec.Trigger) >= ruling.Spec.Trigger.Zombies
+		return ok && holds(ruling.Spec.Trigger, c, now) != ""
 	})
 }
 
@@ -72,7 +73,7 @@ func (r *Reconciler) readLive(ctx context.Context, policies *govern.Policies, f 
 	}
 	f.pod, f.namespaceOptsOut = &pod, optsOut(namespace.Annotations)
 	f.namespaceTerminates = namespace.DeletionTimestamp != nil
-	f.rulings = ruleOn(policies, f.report, pod.Labels, namespace.Labels)
+	f.rulings = ruleOn(policies, *f, pod.Labels, namespace.Labels)
 	return nil
 }
 
@@ -114,18 +115,25 @@ func (r *Reconciler) watchedLabels(ctx context.Context, report *v1alpha1.ZombieR
 	return pod, namespace, err
 }
 
-// ruleOn says what governs each container of a report.
-func ruleOn(policies *govern.Policies, report *v1alpha1.ZombieReport, podLabels, namespaceLabels map[string]string) map[v1alpha1.ContainerName]govern.Ruling {
+// ruleOn says what governs each container of a report, and each that the report may have no room for and that is still of account.
+func ruleOn(policies *govern.Policies, f facts, podLabels, namespaceLabels map[string]string) map[v1alpha1.ContainerName]govern.Ruling {
+	names := triggeredNames(f.report)
+	for _, c := range observedContainers(f.report) {
+		names = append(names, c.Name)
+	}
+	if unit := f.book.Unit(f.report.Spec.PodUID); unit != nil {
+		names = append(names, v1alpha1.ContainerName(unit.Container))
+	}
 	rulings := map[v1alpha1.ContainerName]govern.Ruling{}
-	for _, c := range observedContainers(report) {
+	for _, name := range names {
 		ruling, ok := policies.Govern(govern.Subject{
-			Namespace:       report.Namespace,
+			Namespace:       f.report.Namespace,
 			NamespaceLabels: namespaceLabels,
 			PodLabels:       podLabels,
-			Container:       string(c.Name),
+			Container:       string(name),
 		})
 		if ok {
-			rulings[c.Name] = ruling
+			rulings[name] = ruling
 		}
 	}
 	return rulings

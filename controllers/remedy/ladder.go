@@ -18,8 +18,6 @@ const (
 	maxTries = 3
 	// quietTime is how long a container must have stopped leaking for its ladder to start from the bottom again.
 	quietTime = time.Hour
-	// maxTargets is how many parents one rung signals at most.
-	maxTargets = 5
 	// targetShare: a parent with less than a tenth of the zombies is not worth a signal.
 	targetShare = 10
 )
@@ -47,8 +45,8 @@ type obstacle struct {
 }
 
 // choose takes the first rung from the position on that can be taken. An Alert is over as soon as it is raised, so the ladder goes on
-// to the rung after it. pod is nil where it was not read; then every hook is taken for one that can be run.
-func choose(ladder []v1alpha1.Rung, p ledger.Position, c v1alpha1.ContainerObservation, pod *corev1.Pod) choice {
+// to the rung after it. Where the pod was not read, every hook is taken for one that can be run.
+func choose(ladder []v1alpha1.Rung, p ledger.Position, c v1alpha1.ContainerObservation, f facts) choice {
 	var ch choice
 	for i := range ladder {
 		rung := &ladder[i]
@@ -64,7 +62,7 @@ func choose(ladder []v1alpha1.Rung, p ledger.Position, c v1alpha1.ContainerObser
 		case v1alpha1.ActionSignalParent:
 			ch.parents, ch.obstacle = parentsToSignal(signalOf(rung), c)
 		case v1alpha1.ActionRestartContainer:
-			ch.restart, ch.obstacle = howToRestart(rung, c, pod)
+			ch.restart, ch.obstacle = howToRestart(rung, c, f)
 		case v1alpha1.ActionAlert:
 		}
 		if ch.obstacle == nil {
@@ -102,41 +100,81 @@ func disruptive(rung *v1alpha1.Rung) bool {
 	return false
 }
 
-// parentsToSignal are the parents that hold a tenth of the container's zombies or more and may get the signal.
+// parentsToSignal are the parents that hold a tenth of the container's zombies or more, may get the signal, and are not known to be
+// beyond its help. When there is none, the one with most zombies says why.
 func parentsToSignal(signal v1alpha1.Signal, c v1alpha1.ContainerObservation) ([]v1alpha1.Parent, *obstacle) {
-	ends := signal == v1alpha1.SignalTerminate || signal == v1alpha1.SignalKill
 	var parents []v1alpha1.Parent
-	why := &obstacle{reason: ReasonManyParents, message: fmt.Sprintf(
-		"No parent holds a tenth of the zombies of container %s: no signal would help much.", c.Name)}
+	var why *obstacle
 	for _, p := range c.Parents {
-		switch {
-		case p.Zombies*targetShare < c.Zombies:
-		case p.PID == nil:
-			why = &obstacle{reason: ReasonParentOutside, message: fmt.Sprintf(
-				"Zombies of container %s have a parent outside of it (%s): no signal goes there.", c.Name, p.Command)}
-		case ends && *p.PID == 1:
-			why = &obstacle{reason: ReasonSignalToPID1, message: fmt.Sprintf(
-				"%s never goes to PID 1 of a container: use RestartContainer to end %s.", signal, c.Name)}
-		default:
+		if p.Zombies*targetShare < c.Zombies {
+			continue
+		}
+		if o := notToSignal(signal, p, c.Name); o == nil {
 			parents = append(parents, p)
+		} else if why == nil {
+			why = o
 		}
 	}
-	if len(parents) == 0 {
-		return nil, why
+	switch {
+	case len(parents) > 0:
+		return parents, nil
+	case why == nil:
+		why = &obstacle{reason: ReasonManyParents, message: fmt.Sprintf(
+			"No parent holds a tenth of the zombies of container %s: no signal would help much.", c.Name)}
 	}
-	return parents[:min(len(parents), maxTargets)], nil
+	return nil, why
+}
+
+// notToSignal is why a parent does not get a signal; nil when it may.
+func notToSignal(signal v1alpha1.Signal, p v1alpha1.Parent, container v1alpha1.ContainerName) *obstacle {
+	ends := signal == v1alpha1.SignalTerminate || signal == v1alpha1.SignalKill
+	switch remedy := v1alpha1.Remedy(signal); {
+	case p.PID == nil:
+		return &obstacle{reason: ReasonParentOutside, message: fmt.Sprintf(
+			"Zombies of container %s have a parent outside of it (%s): no signal goes there.", container, p.Command)}
+	case ends && *p.PID == 1:
+		return &obstacle{reason: ReasonSignalToPID1, message: fmt.Sprintf(
+			"%s never goes to PID 1 of a container: use RestartContainer to end %s.", signal, container)}
+	case slices.Contains(p.CannotHelp, remedy):
+		return &obstacle{reason: hindrance(p.Cause), message: whyNot(remedy, p, container)}
+	}
+	return nil
+}
+
+// notToRestart is why a restart of a container could not finish; nil when nothing is known against it. What the pod's other containers
+// suffer from counts too: its findings do not tell containers apart.
+func notToRestart(c v1alpha1.ContainerObservation, report *v1alpha1.ZombieReport) *obstacle {
+	const remedy = v1alpha1.RemedyRestartContainer
+	outside := slices.IndexFunc(c.Parents, func(p v1alpha1.Parent) bool { return p.PID == nil })
+	beyond := slices.IndexFunc(c.Parents, func(p v1alpha1.Parent) bool { return slices.Contains(p.CannotHelp, remedy) })
+	switch {
+	case outside >= 0:
+		return &obstacle{reason: ReasonParentOutside, message: fmt.Sprintf(
+			"Zombies of container %s have a parent outside of it (%s): a restart could not finish while it does not wait for them.",
+			c.Name, c.Parents[outside].Command)}
+	case conditionIsTrue(report, v1alpha1.ConditionContainerDead):
+		return &obstacle{reason: ReasonContainerDead, message: fmt.Sprintf(
+			"A restart of container %s would hang: PID 1 of a container of the pod is a zombie itself.", c.Name)}
+	case beyond >= 0:
+		p := c.Parents[beyond]
+		return &obstacle{reason: hindrance(p.Cause), message: whyNot(remedy, p, c.Name)}
+	case conditionIsTrue(report, v1alpha1.ConditionHeldByTracer):
+		return &obstacle{reason: ReasonHeldByTracer, message: fmt.Sprintf(
+			"Zombies of the pod are held by a tracer, which may be outside of container %s: a restart could not finish.", c.Name)}
+	case conditionIsTrue(report, v1alpha1.ConditionPileBehindD):
+		return &obstacle{reason: ReasonPileBehindD, message: fmt.Sprintf(
+			"A restart of container %s would hang: zombies of the pod pile up behind a process in state D.", c.Name)}
+	}
+	return nil
 }
 
 // howToRestart is how the container is to be stopped, by the policy and the pod's own words.
-func howToRestart(rung *v1alpha1.Rung, c v1alpha1.ContainerObservation, pod *corev1.Pod) (*v1alpha1.RestartContainerAct, *obstacle) {
-	outside := slices.IndexFunc(c.Parents, func(p v1alpha1.Parent) bool { return p.PID == nil })
-	if outside >= 0 {
-		return nil, &obstacle{reason: ReasonParentOutside, message: fmt.Sprintf(
-			"Zombies of container %s have a parent outside of it (%s): a restart could not finish while it does not wait for them.",
-			c.Name, c.Parents[outside].Command)}
+func howToRestart(rung *v1alpha1.Rung, c v1alpha1.ContainerObservation, f facts) (*v1alpha1.RestartContainerAct, *obstacle) {
+	if why := notToRestart(c, f.report); why != nil {
+		return nil, why
 	}
-	how := &v1alpha1.RestartContainerAct{GracePeriodSeconds: gracePeriod(rung, pod)}
-	hook := preStopHook(pod, string(c.Name))
+	how := &v1alpha1.RestartContainerAct{GracePeriodSeconds: gracePeriod(rung, f.pod)}
+	hook := preStopHook(f.pod, string(c.Name))
 	switch {
 	case hook == nil:
 	case hook.Exec != nil && fits(hook.Exec.Command):

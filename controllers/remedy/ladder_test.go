@@ -26,6 +26,14 @@ func TestTheLadderChooses(t *testing.T) {
 		"an alert that is the last rung once the others were tried":           {changes(ladder(child, alert), rung(1)), ReasonLadderExhausted, true},
 		"only to alert where the ladder has nothing else":                     {ladder(alert, alert), "Alert", true},
 		"the rung that was reached":                                           {changes(ladder(child, term, restart), rung(2)), "Restart", false},
+		"the rung after one that cannot help":                                 {changes(ladder(child, signal(v1alpha1.SignalHangup), restart), parents(beyond(parent(7, 20), v1alpha1.RemedySIGCHLD))), "SIGHUP", false},
+		"the rung after two that cannot help":                                 {changes(ladder(alert, child, term, restart), parents(beyond(parent(7, 20), v1alpha1.RemedySIGCHLD, v1alpha1.RemedySIGTERM))), "Restart", true},
+		"the rung that helps one of two parents":                              {changes(ladder(child, restart), parents(beyond(parent(7, 18), v1alpha1.RemedySIGCHLD), parent(8, 2))), "SIGCHLD", false},
+		"the rung after one that helps only a parent that does not matter":    {changes(ladder(child, restart), parents(beyond(parent(7, 19), v1alpha1.RemedySIGCHLD), parent(8, 1))), "Restart", false},
+		"a rung that another remedy's hopelessness says nothing of":           {changes(ladder(child, restart), parents(beyond(parent(7, 20), v1alpha1.RemedySIGCONT, v1alpha1.RemedyRestartContainer))), "SIGCHLD", false},
+		"the rung after a restart that would hang":                            {changes(ladder(restart, child), isTrue(v1alpha1.ConditionPileBehindD)), "SIGCHLD", false},
+		"the rung after a restart that a tracer outside may hold up":          {changes(ladder(restart, child), isTrue(v1alpha1.ConditionHeldByTracer)), "SIGCHLD", false},
+		"a restart past findings that do not keep it from ending":             {changes(ladder(restart), isTrue(v1alpha1.ConditionLeaderExited), isTrue(v1alpha1.ConditionOtherExitSignal)), "Restart", false},
 		"the rung after one that cannot be taken":                             {changes(ladder(term, restart), parents(parent(1, 20))), "Restart", false},
 		"to alert on the way past a rung that cannot be taken":                {changes(ladder(term, alert, restart), parents(parent(1, 20))), "Restart", true},
 		"SIGCHLD where a signal is not named":                                 {ladder(v1alpha1.Rung{Action: v1alpha1.ActionSignalParent}), "SIGCHLD", false},
@@ -78,12 +86,13 @@ func TestSignalsGoToTheParentsThatMatter(t *testing.T) {
 		parents []v1alpha1.Parent
 		want    []int32
 	}{
-		"those with a tenth of the zombies or more":      {v1alpha1.SignalChild, []v1alpha1.Parent{parent(7, 17), parent(8, 2), parent(9, 1)}, []int32{7, 8}},
-		"those that are processes of the container":      {v1alpha1.SignalChild, []v1alpha1.Parent{outside(10), parent(8, 10)}, []int32{8}},
-		"those that are not PID 1, for SIGTERM":          {v1alpha1.SignalTerminate, []v1alpha1.Parent{parent(1, 10), parent(8, 10)}, []int32{8}},
-		"those that are not PID 1, for SIGKILL":          {v1alpha1.SignalKill, []v1alpha1.Parent{parent(1, 10), parent(8, 10)}, []int32{8}},
-		"PID 1 too, for SIGCHLD":                         {v1alpha1.SignalChild, []v1alpha1.Parent{parent(1, 10), parent(8, 10)}, []int32{1, 8}},
-		"the first five, which are those that hold most": {v1alpha1.SignalChild, []v1alpha1.Parent{parent(2, 4), parent(3, 4), parent(4, 3), parent(5, 3), parent(6, 3), parent(7, 3)}, []int32{2, 3, 4, 5, 6}},
+		"those with a tenth of the zombies or more": {v1alpha1.SignalChild, []v1alpha1.Parent{parent(7, 17), parent(8, 2), parent(9, 1)}, []int32{7, 8}},
+		"those that are processes of the container": {v1alpha1.SignalChild, []v1alpha1.Parent{outside(10), parent(8, 10)}, []int32{8}},
+		"those that are not PID 1, for SIGTERM":     {v1alpha1.SignalTerminate, []v1alpha1.Parent{parent(1, 10), parent(8, 10)}, []int32{8}},
+		"those that are not PID 1, for SIGKILL":     {v1alpha1.SignalKill, []v1alpha1.Parent{parent(1, 10), parent(8, 10)}, []int32{8}},
+		"PID 1 too, for SIGCHLD":                    {v1alpha1.SignalChild, []v1alpha1.Parent{parent(1, 10), parent(8, 10)}, []int32{1, 8}},
+		"all that a report names":                   {v1alpha1.SignalChild, []v1alpha1.Parent{parent(2, 4), parent(3, 4), parent(4, 3)}, []int32{2, 3, 4}},
+		"those that the signal can help":            {v1alpha1.SignalChild, []v1alpha1.Parent{beyond(parent(2, 9), v1alpha1.RemedySIGCHLD), beyond(parent(3, 5), v1alpha1.RemedySIGCONT), parent(4, 4)}, []int32{3, 4}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -12,7 +12,7 @@ const (
 
 // Reasons of a report's next step when it is too early for one.
 const (
-	// ReasonNotTriggered: the container has fewer zombies of the trigger's age than the trigger wants.
+	// ReasonNotTriggered: no part of the trigger holds in the container.
 	ReasonNotTriggered = "NotTriggered"
 	// ReasonHolding: the trigger holds, but not yet for its forSeconds.
 	ReasonHolding = "Holding"
@@ -69,14 +69,30 @@ const (
 	ReasonManyParents = "ManyParents"
 	// ReasonSignalToPID1: the only parents are PID 1 of the container, which gets no SIGTERM and no SIGKILL.
 	ReasonSignalToPID1 = "SignalToPID1"
+	// ReasonCannotHelp: the agent says of a parent that the remedy cannot work on its zombies; the message says why.
+	ReasonCannotHelp = "CannotHelp"
+	// ReasonParentStuckInD: a parent is in state D. Signals may not get through, and a restart may hang.
+	ReasonParentStuckInD = "ParentStuckInD"
+	// ReasonParentFrozen: the cgroup of a parent is frozen. Signals wait, and no restart is done.
+	ReasonParentFrozen = "ParentFrozen"
+	// ReasonPileBehindD: zombies of the pod pile up behind a process in state D, so a restart may hang.
+	ReasonPileBehindD = "PileBehindD"
+	// ReasonContainerDead: PID 1 of a container of the pod is a zombie itself, so a restart would hang.
+	ReasonContainerDead = "ContainerDead"
+	// ReasonHeldByTracer: zombies of the pod are held by a tracer, which may be outside of the container, so a restart could not finish.
+	ReasonHeldByTracer = "HeldByTracer"
 	// ReasonPreStopHook: the container's preStop hook is of a kind that the agent cannot run (httpGet, tcpSocket), or too long.
 	ReasonPreStopHook = "PreStopHook"
 )
 
 // Reasons of the condition Triggered.
 const (
-	// ReasonTriggerHolds goes with Triggered=True.
-	ReasonTriggerHolds = "TriggerHolds"
+	// ReasonZombiesReached goes with Triggered=True: as many zombies are of the trigger's age as it wants.
+	ReasonZombiesReached = "ZombiesReached"
+	// ReasonPIDUsageReached goes with Triggered=True: as much of the limit on processes is used as the trigger wants.
+	ReasonPIDUsageReached = "PIDUsageReached"
+	// ReasonExhaustionNear goes with Triggered=True: the forecast of exhaustion is as near as the trigger wants.
+	ReasonExhaustionNear = "ExhaustionNear"
 	// ReasonTriggerDoesNotHold goes with Triggered=False.
 	ReasonTriggerDoesNotHold = "TriggerDoesNotHold"
 )

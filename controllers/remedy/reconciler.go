@@ -68,11 +68,12 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.cached.Get(ctx, req.NamespacedName, &report); err != nil || report.DeletionTimestamp != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	f, edition, again, err := r.gather(ctx, &report)
+	now := r.clock.Now()
+	f, edition, again, err := r.gather(ctx, &report, now)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	v := decide(f, r.clock.Now())
+	v := decide(f, now)
 	if v.cancel {
 		if err := r.cancel(ctx, f.book.Unit(report.Spec.PodUID)); err != nil {
 			return reconcile.Result{}, err

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -121,11 +119,13 @@ func actUnderWay(s situation, _ time.Time) *finding {
 	return &finding{urgency: underWay, reason: ReasonActing, message: unit.Message}
 }
 
-func triggerHolds(s situation, _ time.Time) *finding {
-	if !s.since.IsZero() {
+// triggerHolds comes back when the forecast of exhaustion is near enough, should nothing be reported until then.
+func triggerHolds(s situation, now time.Time) *finding {
+	if s.held != "" {
 		return nil
 	}
-	return &finding{urgency: quiet, reason: ReasonNotTriggered, message: s.triggerSentence()}
+	left, _ := untilNear(s.ruling.Spec.Trigger, s.container, now)
+	return &finding{urgency: quiet, reason: ReasonNotTriggered, message: s.triggerSentence(), checkAgainAfter: left}
 }
 
 func heldLongEnough(s situation, now time.Time) *finding {
@@ -148,7 +148,7 @@ func notPaused(s situation, _ time.Time) *finding {
 }
 
 func agentIsReady(s situation, _ time.Time) *finding {
-	if !conditionIs(s.report, v1alpha1.ConditionStale, metav1.ConditionTrue) {
+	if !conditionIsTrue(s.report, v1alpha1.ConditionStale) {
 		return nil
 	}
 	return refusal(ReasonStale, "The agent of node %s is not ready: what it reported may be out of date.", s.report.Spec.NodeName)
@@ -171,7 +171,7 @@ func rungIsLeft(s situation, _ time.Time) *finding {
 		fix = " " + s.container.Parents[0].Fix
 	}
 	return &finding{urgency: exhausted, reason: ReasonLadderExhausted,
-		message: fmt.Sprintf("No rung keeps container %s from leaking.%s", s.container.Name, fix)}
+		message: "No rung keeps the container from leaking." + fix} // without its name, so that the whole fix fits
 }
 
 func onlyAlerts(ladder []v1alpha1.Rung) bool {

@@ -114,6 +114,25 @@ var tooEarly = map[string]refusalCase{
 		reason:  ReasonNotTriggered,
 		message: "Container app has 0 zombies that are dead for 900 s or longer; policy web wants 10, for 60 s.",
 	},
+	"less PIDs in use than the trigger wants": {
+		change:  changes(pidTrigger(80), container(func(c *v1alpha1.ContainerObservation) { c.PIDs = usedOf(158, 200, 79) })),
+		reason:  ReasonNotTriggered,
+		message: "Container app has 79 % of its PIDs in use (158 of 200 by limit Pod, 20 by its zombies); policy web wants 80 %, a tenth of it zombies, for 60 s.",
+	},
+	"a forecast that is not yet near enough, until exactly when it is": {
+		change:  changes(forecastTrigger(3600), endsIn(time.Hour+90*time.Second)),
+		reason:  ReasonNotTriggered,
+		message: "Container app has PIDs until 2026-03-01T13:01:30Z; policy web wants an end within 3600 s, a tenth by its births, for 60 s.",
+		again:   90 * time.Second,
+	},
+	"no part of a trigger with all three": {
+		change: trigger(func(tr *v1alpha1.Trigger) {
+			tr.Zombies, tr.PIDUsagePercent, tr.ExhaustionWithinSeconds = 13, 50, 60
+		}),
+		reason: ReasonNotTriggered,
+		message: "Container app has 12 zombies that are dead for 300 s or longer, PIDs of unknown use, no forecast of their end; " +
+			"policy web wants 13 or 50 %, a tenth of it zombies or an end within 60 s, a tenth by its births, for 60 s.",
+	},
 	"a trigger that has not held for its time": {
 		change:  trigger(func(tr *v1alpha1.Trigger) { tr.ForSeconds = new(int32(601)) }),
 		reason:  ReasonHolding,
@@ -263,6 +282,46 @@ var unfitRungs = map[string]refusalCase{
 		reason: ReasonSignalToPID1, told: true, action: v1alpha1.ActionSignalParent,
 		message: "SIGKILL never goes to PID 1 of a container: use RestartContainer to end app.",
 	},
+	"a signal that cannot help": {
+		change: changes(ladder(signal(v1alpha1.SignalChild)), parents(beyond(parent(7, 18), v1alpha1.RemedySIGCHLD), outside(2))),
+		reason: ReasonCannotHelp, told: true, action: v1alpha1.ActionSignalParent,
+		message: "SIGCHLD cannot help process 7 (worker) of container app: without a handler, or while one is pending, SIGCHLD is discarded there.",
+	},
+	"a signal to a parent in state D": {
+		change: changes(ladder(signal(v1alpha1.SignalKill)), parents(caused(beyond(parent(7, 20), v1alpha1.RemedySIGKILL), v1alpha1.CauseParentStuckInD))),
+		reason: ReasonParentStuckInD, told: true, action: v1alpha1.ActionSignalParent,
+		message: "SIGKILL cannot help process 7 (worker) of container app: it hangs in state D and may not end, or its end would not free its zombies.",
+	},
+	"a restart with a parent in state D": {
+		change: changes(ladder(restart), parents(parent(1, 19), caused(beyond(parent(7, 1), v1alpha1.RemedyRestartContainer), v1alpha1.CauseParentStuckInD))),
+		reason: ReasonParentStuckInD, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart cannot help process 7 (worker) of container app: it hangs in state D, and a restart may hang with it.",
+	},
+	"a restart with a parent that is frozen": {
+		change: changes(ladder(restart), parents(caused(beyond(parent(7, 20), v1alpha1.RemedyRestartContainer), v1alpha1.CauseParentFrozen))),
+		reason: ReasonParentFrozen, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart cannot help process 7 (worker) of container app: its cgroup is frozen, and no restart is done while it is.",
+	},
+	"a restart that the agent says cannot help for another cause": {
+		change: changes(ladder(restart), parents(beyond(parent(7, 20), v1alpha1.RemedyRestartContainer))),
+		reason: ReasonCannotHelp, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart cannot help process 7 (worker) of container app: the container could not end.",
+	},
+	"a restart of a pod in which zombies pile up behind a process in state D": {
+		change: changes(ladder(restart), isTrue(v1alpha1.ConditionPileBehindD)),
+		reason: ReasonPileBehindD, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart of container app would hang: zombies of the pod pile up behind a process in state D.",
+	},
+	"a restart of a pod with a dead container": {
+		change: changes(ladder(restart), isTrue(v1alpha1.ConditionContainerDead)),
+		reason: ReasonContainerDead, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart of container app would hang: PID 1 of a container of the pod is a zombie itself.",
+	},
+	"a ladder of which the last rung that is left cannot help": {
+		change: changes(rung(1), parents(beyond(parent(7, 20), v1alpha1.RemedySIGCHLD)), isTrue(v1alpha1.ConditionPileBehindD)),
+		reason: ReasonPileBehindD, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart of container app would hang: zombies of the pod pile up behind a process in state D.",
+	},
 	"a hook that the agent cannot run": {
 		change: changes(ladder(restart), preStop(corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{}})),
 		reason: ReasonPreStopHook, told: true, action: v1alpha1.ActionRestartContainer,
@@ -270,11 +329,11 @@ var unfitRungs = map[string]refusalCase{
 	},
 	"a ladder of which every rung was tried": {
 		change: rung(3), reason: ReasonLadderExhausted, told: true, action: v1alpha1.ActionAlert,
-		message: "No rung keeps container app from leaking. " + appFix,
+		message: "No rung keeps the container from leaking. " + appFix,
 	},
 	"a ladder without an Alert of which every rung was tried": {
 		change: changes(ladder(restart), rung(1)), reason: ReasonLadderExhausted, told: true,
-		message: "No rung keeps container app from leaking. " + appFix,
+		message: "No rung keeps the container from leaking. " + appFix,
 	},
 }
 

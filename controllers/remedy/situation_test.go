@@ -63,7 +63,7 @@ func leakingReport() *v1alpha1.ZombieReport {
 			Conditions: []metav1.Condition{
 				{Type: v1alpha1.ConditionLeaking, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonZombiesCounted, LastTransitionTime: at(-time.Hour)},
 				{Type: v1alpha1.ConditionStale, Status: metav1.ConditionFalse, Reason: "AgentReady", LastTransitionTime: at(-time.Hour)},
-				{Type: v1alpha1.ConditionTriggered, Status: metav1.ConditionTrue, Reason: ReasonTriggerHolds, LastTransitionTime: at(-10 * time.Minute)},
+				{Type: v1alpha1.ConditionTriggered, Status: metav1.ConditionTrue, Reason: ReasonZombiesReached, LastTransitionTime: at(-10 * time.Minute)},
 				{Type: v1alpha1.ConditionAlerting, Status: metav1.ConditionFalse, Reason: ReasonAlertOver, LastTransitionTime: at(-10 * time.Minute)},
 			},
 		},
@@ -84,6 +84,27 @@ func parent(pid, zombies int32) v1alpha1.Parent {
 		PID: &pid, StartTicks: 1000 + int64(pid), Command: "worker", Zombies: zombies, OldestZombieTime: at(-time.Hour),
 		Cause: v1alpha1.CauseParentDoesNotWait, Message: "Process 7 (worker) does not wait for its children.", Fix: appFix,
 	}
+}
+
+// beyond is a parent that these remedies cannot help.
+func beyond(p v1alpha1.Parent, remedies ...v1alpha1.Remedy) v1alpha1.Parent {
+	p.CannotHelp = remedies
+	return p
+}
+
+// caused is a parent with another cause.
+func caused(p v1alpha1.Parent, cause v1alpha1.Cause) v1alpha1.Parent {
+	p.Cause = cause
+	return p
+}
+
+// isTrue adds a condition of the agent.
+func isTrue(condition string) change {
+	return report(func(r *v1alpha1.ZombieReport) {
+		r.Status.Conditions = append(r.Status.Conditions, metav1.Condition{
+			Type: condition, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonObserved, LastTransitionTime: at(-time.Hour),
+		})
+	})
 }
 
 // outside is a parent that is no process of the container.

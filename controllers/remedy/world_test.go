@@ -167,6 +167,18 @@ func (w *world) get(ctx context.Context, c client.WithWatch, key client.ObjectKe
 	return c.Get(ctx, key, obj, opts...)
 }
 
+// slowReader lets something happen before each list that is read.
+type slowReader struct {
+	client.Reader
+
+	before func()
+}
+
+func (r slowReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	r.before()
+	return r.Reader.List(ctx, list, opts...)
+}
+
 // pass lets time go by.
 func (w *world) pass(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,8 +49,10 @@ type deletion struct {
 
 // finding is what one rule has to say; empty when nothing.
 type finding struct {
-	deletion        *deletion
-	condition       *metav1.Condition
+	deletion  *deletion
+	condition *metav1.Condition
+	// removes is the type of a condition that is there only while it is True, and is not any more.
+	removes         string
 	checkAgainAfter time.Duration
 }
 
@@ -63,6 +66,7 @@ var rules = []rule{
 	nameIsDerivedFromThePod,
 	containersAreCurrent,
 	healed,
+	probeLeaks,
 	agentIsReady,
 }
 
@@ -79,8 +83,11 @@ func decide(f facts, s Settings, now time.Time) verdict {
 		if found.condition != nil {
 			found.condition.ObservedGeneration = f.report.Generation
 			found.condition.LastTransitionTime = metav1.NewTime(now)
+			// Names may be so long that a message does not fit; cut, it still says what is wrong.
+			found.condition.Message = found.condition.Message[:min(len(found.condition.Message), v1alpha1.MaxConditionMessage)]
 			changed = meta.SetStatusCondition(&conditions, *found.condition) || changed
 		}
+		changed = meta.RemoveStatusCondition(&conditions, found.removes) || changed
 		v.checkAgainAfter = sooner(v.checkAgainAfter, found.checkAgainAfter)
 	}
 	if changed {
@@ -89,10 +96,13 @@ func decide(f facts, s Settings, now time.Time) verdict {
 	return v
 }
 
+// ownTypes are the conditions of the field manager under which this controller writes.
+var ownTypes = []string{v1alpha1.ConditionVerified, v1alpha1.ConditionStale, v1alpha1.ConditionProbeLeaks}
+
 func ownConditions(report *v1alpha1.ZombieReport) []metav1.Condition {
 	var own []metav1.Condition
 	for _, c := range report.Status.Conditions {
-		if c.Type == v1alpha1.ConditionVerified || c.Type == v1alpha1.ConditionStale {
+		if slices.Contains(ownTypes, c.Type) {
 			own = append(own, c)
 		}
 	}

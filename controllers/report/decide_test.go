@@ -73,14 +73,14 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 var (
 	verifiedCondition = condition(v1alpha1.ConditionVerified, metav1.ConditionTrue, ReasonPodMatches,
 		"UID, node and container IDs are those of the Pod.", earlier)
-	freshCondition = condition(v1alpha1.ConditionStale, metav1.ConditionFalse, ReasonAgentReady,
+	freshCondition = condition(v1alpha1.ConditionStale, metav1.ConditionFalse, agentpods.ReasonAgentReady,
 		`The agent of node "n1" is ready.`, earlier)
 	notCurrentCondition = condition(v1alpha1.ConditionVerified, metav1.ConditionFalse, ReasonContainerNotCurrent,
 		`The report is about container aaaaaaaaaaaaa of "app"; the Pod's status names bbbb. `+
 			"It lags after a container started; otherwise the agent has yet to see the new container.", now)
-	notReadyCondition = condition(v1alpha1.ConditionStale, metav1.ConditionTrue, ReasonAgentNotReady,
+	notReadyCondition = condition(v1alpha1.ConditionStale, metav1.ConditionTrue, agentpods.ReasonAgentNotReady,
 		`Node "n1" has had no ready agent since 2026-03-01T11:55:00Z. Look at: kubectl describe pod -n zombies agent-x`, now)
-	missingCondition = condition(v1alpha1.ConditionStale, metav1.ConditionTrue, ReasonAgentMissing,
+	missingCondition = condition(v1alpha1.ConditionStale, metav1.ConditionTrue, agentpods.ReasonAgentMissing,
 		`Node "n1" has had no ready agent since 2026-03-01T11:55:00Z, and no agent pod is there now. `+
 			"Look at: kubectl get node n1; kubectl get daemonsets,pods -n zombies -o wide", now)
 )
@@ -101,6 +101,26 @@ func healedFor(d time.Duration) change {
 	}
 }
 
+// found adds a finding of the agent.
+func found(kind string) change {
+	return func(f *facts) {
+		f.report.Status.Conditions = append(f.report.Status.Conditions, condition(kind, metav1.ConditionTrue, v1alpha1.ReasonObserved, "", earlier))
+	}
+}
+
+// wrote has a writer last have changed its fields some time ago.
+func wrote(manager, subresource string, ago time.Duration) change {
+	return func(f *facts) {
+		f.report.ManagedFields = append(f.report.ManagedFields, metav1.ManagedFieldsEntry{
+			Manager: manager, Subresource: subresource, Time: new(metav1.NewTime(now.Add(-ago))),
+		})
+	}
+}
+
+func agentWroteBefore(ago time.Duration) change {
+	return wrote(v1alpha1.FieldManagerAgent, "status", ago)
+}
+
 func agentNotReadyFor(d time.Duration) change {
 	return func(f *facts) { f.agent.Ready, f.agent.NotReadySince = false, now.Add(-d) }
 }
@@ -111,7 +131,7 @@ func agentMissingFor(d time.Duration) change {
 
 func markedStaleFor(d time.Duration) change {
 	return func(f *facts) {
-		c := staleCondition(*f)
+		c := f.agent.Staleness("n1", nil, 0, settings.DeleteStaleAfter, now).Condition
 		f.report.Status.Conditions[2] = condition(c.Type, c.Status, c.Reason, c.Message, now.Add(-d))
 	}
 }
@@ -132,21 +152,29 @@ func TestDecideDeletes(t *testing.T) {
 		changes []change
 		want    string // empty: not deleted
 	}{
-		"a report of a running pod that leaks is kept":                     {nil, ""},
-		"a report whose pod is gone is deleted":                            {[]change{podIsGone}, ReasonPodGone},
-		"a report whose pod was replaced under its name is deleted":        {[]change{podIsReplaced}, ReasonPodReplaced},
-		"a report that names another node than the pod's is deleted":       {[]change{podIsElsewhere}, ReasonNodeMismatch},
-		"a report about a pod without a node is deleted":                   {[]change{func(f *facts) { f.pod.Spec.NodeName = "" }}, ReasonNodeMismatch},
-		"a report whose name does not follow from its pod is deleted":      {[]change{nameIsMadeUp}, ReasonNameMismatch},
-		"a report about another container is kept":                         {[]change{containerIsNewer}, ""},
-		"a report of a static pod is kept while its mirror pod is there":   {[]change{isMirrorPod}, ""},
-		"a mirror pod with only the older annotation counts too":           {[]change{isMirrorPod, hasOnlyHash}, ""},
-		"of two annotations that differ the one of the mirror counts":      {[]change{isMirrorPod, func(f *facts) { f.pod.Annotations["kubernetes.io/config.mirror"] = "other" }}, ReasonPodReplaced},
-		"a pod that only claims to be a mirror pod does not match":         {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences = nil }}, ReasonPodReplaced},
-		"a mirror pod that a node merely owns does not match":              {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences[0].Controller = nil }}, ReasonPodReplaced},
-		"a mirror pod of something called Node elsewhere does not match":   {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences[0].APIVersion = "example.com/v1" }}, ReasonPodReplaced},
-		"a mirror pod controlled by another kind does not match":           {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences[0].Kind = "ReplicaSet" }}, ReasonPodReplaced},
-		"a mirror pod of another static pod does not match":                {[]change{isMirrorPod, func(f *facts) { f.report.Spec.PodUID = "other" }}, ReasonPodReplaced},
+		"a report of a running pod that leaks is kept":                   {nil, ""},
+		"a report whose pod is gone is deleted":                          {[]change{podIsGone}, ReasonPodGone},
+		"a report whose pod was replaced under its name is deleted":      {[]change{podIsReplaced}, ReasonPodReplaced},
+		"a report that names another node than the pod's is deleted":     {[]change{podIsElsewhere}, ReasonNodeMismatch},
+		"a report about a pod without a node is deleted":                 {[]change{func(f *facts) { f.pod.Spec.NodeName = "" }}, ReasonNodeMismatch},
+		"a report whose name does not follow from its pod is deleted":    {[]change{nameIsMadeUp}, ReasonNameMismatch},
+		"a report about another container is kept":                       {[]change{containerIsNewer}, ""},
+		"a report of a static pod is kept while its mirror pod is there": {[]change{isMirrorPod}, ""},
+		"a mirror pod with only the older annotation counts too":         {[]change{isMirrorPod, hasOnlyHash}, ""},
+		"of two annotations that differ the one of the mirror counts":    {[]change{isMirrorPod, func(f *facts) { f.pod.Annotations["kubernetes.io/config.mirror"] = "other" }}, ReasonPodReplaced},
+		"a pod that only claims to be a mirror pod does not match":       {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences = nil }}, ReasonPodReplaced},
+		"a mirror pod that a node merely owns does not match":            {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences[0].Controller = nil }}, ReasonPodReplaced},
+		"a mirror pod of something called Node elsewhere does not match": {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences[0].APIVersion = "example.com/v1" }}, ReasonPodReplaced},
+		"a mirror pod controlled by another kind does not match":         {[]change{isMirrorPod, func(f *facts) { f.pod.OwnerReferences[0].Kind = "ReplicaSet" }}, ReasonPodReplaced},
+		"a mirror pod of another static pod does not match":              {[]change{isMirrorPod, func(f *facts) { f.report.Spec.PodUID = "other" }}, ReasonPodReplaced},
+		"a report without zombies but with a finding is kept":            {[]change{healedFor(24 * time.Hour), found(v1alpha1.ConditionLeaderExited)}, ""},
+		"a report whose finding is over for the retention is deleted":    {[]change{healedFor(24 * time.Hour), agentWroteBefore(time.Hour)}, ReasonHealed},
+		"a report whose finding is over is kept a second before":         {[]change{healedFor(24 * time.Hour), agentWroteBefore(time.Hour - time.Second)}, ""},
+		"a report that its agent wrote before it healed is deleted":      {[]change{healedFor(time.Hour), agentWroteBefore(2 * time.Hour)}, ReasonHealed},
+		"a report that only others wrote since it healed is deleted": {[]change{healedFor(time.Hour),
+			wrote(v1alpha1.FieldManagerController, "status", 0), wrote(v1alpha1.FieldManagerRemedy, "status", 0), wrote(v1alpha1.FieldManagerAgent, "", 0)}, ReasonHealed},
+		"a report of which nobody knows when it was written is deleted": {[]change{healedFor(time.Hour),
+			agentWroteBefore(0), func(f *facts) { f.report.ManagedFields[0].Time = nil }}, ReasonHealed},
 		"a report healed for the retention is deleted":                     {[]change{healedFor(time.Hour)}, ReasonHealed},
 		"a report healed for a second less is kept":                        {[]change{healedFor(time.Hour - time.Second)}, ""},
 		"a report without an observation is unknown and not healed":        {[]change{healedFor(2 * time.Hour), nothingIsObserved}, ""},
@@ -279,6 +307,8 @@ func TestDecideSaysWhenToCheckAgain(t *testing.T) {
 		"time changes nothing for a leaking pod with a ready agent":      {nil, 0},
 		"a container that is not current is looked at again":             {[]change{containerIsNewer}, 30 * time.Second},
 		"a healed report waits for exactly the rest of its time":         {[]change{healedFor(40 * time.Minute)}, 20 * time.Minute},
+		"a report whose finding is over waits from then on":              {[]change{healedFor(24 * time.Hour), agentWroteBefore(50 * time.Minute)}, 10 * time.Minute},
+		"a report with a finding waits for its agent":                    {[]change{healedFor(24 * time.Hour), found(v1alpha1.ConditionContainerDead)}, 0},
 		"an agent that is not ready waits for exactly the mark":          {[]change{agentNotReadyFor(90 * time.Second)}, 210 * time.Second},
 		"a report just marked waits for exactly its end":                 {[]change{agentNotReadyFor(5 * time.Minute)}, 10 * time.Minute},
 		"a report marked as stale waits for exactly its end":             {[]change{agentNotReadyFor(11 * time.Minute), markedStaleFor(6 * time.Minute)}, 4 * time.Minute},
@@ -330,10 +360,50 @@ func TestContainersAreCurrentComparesNameAndID(t *testing.T) {
 	}
 }
 
-func TestStaleMessageFitsTheReportOfANodeWithTheLongestName(t *testing.T) {
+func TestEveryFindingKeepsAReport(t *testing.T) {
 	t.Parallel()
-	f := facts{report: &v1alpha1.ZombieReport{Spec: v1alpha1.ZombieReportSpec{NodeName: strings.Repeat("n", 253)}}}
-	if got := len(staleCondition(f).Message); got != v1alpha1.MaxConditionMessage {
-		t.Errorf("message has %d characters, want it cut at %d", got, v1alpha1.MaxConditionMessage)
+	for _, kind := range v1alpha1.Findings {
+		f := settled(healedFor(24*time.Hour), found(kind))
+		if v := decide(f, settings, now); v.deletion != nil {
+			t.Errorf("%s: deleted for %s", kind, v.deletion.reason)
+		}
+		f.report.Status.Conditions[3].Status = metav1.ConditionFalse
+		if v := decide(f, settings, now); v.deletion == nil {
+			t.Errorf("%s=False keeps the report", kind)
+		}
+	}
+}
+
+// The API server refuses the whole apply when a word of it is too long.
+func TestWhateverIsToldFitsTheReportOfTheLongestNames(t *testing.T) {
+	t.Parallel()
+	name, node := v1alpha1.ContainerName(strings.Repeat("c", 63)), strings.Repeat("n", 253)
+	longest := func(f *facts) {
+		f.report.Spec.NodeName, f.pod.Spec.NodeName = node, node
+		f.report.Status.Observed.Containers = []v1alpha1.ContainerObservation{{
+			Name: name, ContainerID: strings.Repeat("d", 128), Zombies: 4194304,
+			Births:  &v1alpha1.Births{Burst: 4194304, PeriodSeconds: 31622400},
+			Parents: []v1alpha1.Parent{{Zombies: 4194304}},
+		}}
+		f.pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: string(name), ContainerID: "containerd://" + strings.Repeat("d", 128)}}
+		probe := execProbe(31622400)
+		f.pod.Spec.Containers = []corev1.Container{{Name: string(name), LivenessProbe: probe, ReadinessProbe: probe, StartupProbe: probe}}
+	}
+	replaced := func(f *facts) {
+		f.pod.Status.ContainerStatuses[0].ContainerID = "containerd://" + strings.Repeat("e", 128)
+	}
+	told := map[string]bool{}
+	for _, changes := range [][]change{
+		{longest}, {longest, replaced}, {longest, agentNotReadyFor(6 * time.Minute)}, {longest, agentMissingFor(6 * time.Minute)},
+	} {
+		for _, c := range decide(settled(append(changes, conditionsAreUnset)...), settings, now).conditions {
+			told[c.Type+c.Reason] = true
+			if len(c.Message) > v1alpha1.MaxConditionMessage || c.Message == "" || len(c.Reason) > 40 || len(c.Type) > 16 {
+				t.Errorf("%s, %s: message of %d characters: %s", c.Type, c.Reason, len(c.Message), c.Message)
+			}
+		}
+	}
+	if len(told) != 6 {
+		t.Errorf("told %v, want all conditions", told)
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 	ReasonNodeMismatch = "NodeMismatch"
 	// ReasonNameMismatch: the report's name is not the one that follows from its pod.
 	ReasonNameMismatch = "NameMismatch"
-	// ReasonHealed: the pod has had no zombies for the time a healed report is kept.
+	// ReasonHealed: the pod has had no zombies and no findings for the time a healed report is kept.
 	ReasonHealed = "Healed"
 	// ReasonStale: the node has had no ready agent for the time a stale report is kept.
 	ReasonStale = "Stale"
@@ -35,16 +36,6 @@ const (
 	ReasonPodMatches = "PodMatches"
 	// ReasonContainerNotCurrent goes with Verified=False.
 	ReasonContainerNotCurrent = "ContainerNotCurrent"
-)
-
-// Reasons of the condition Stale.
-const (
-	// ReasonAgentReady goes with Stale=False.
-	ReasonAgentReady = "AgentReady"
-	// ReasonAgentNotReady goes with Stale=True.
-	ReasonAgentNotReady = "AgentNotReady"
-	// ReasonAgentMissing goes with Stale=True.
-	ReasonAgentMissing = "AgentMissing"
 )
 
 // containerRecheck is long enough for a kubelet to publish the status of a container it just started, which takes
@@ -168,75 +159,53 @@ func shortID(id string) string {
 	return id[:min(length, len(id))]
 }
 
-// healed lets a report go some time after the last zombie. One without an observation is unknown, not healed.
+// healed lets a report go some time after the last zombie or finding. One without an observation is unknown, not healed.
 func healed(f facts, s Settings, now time.Time) finding {
 	observed := f.report.Status.Observed
 	leaking := meta.FindStatusCondition(f.report.Status.Conditions, v1alpha1.ConditionLeaking)
-	if observed == nil || observed.Zombies > 0 || leaking == nil || leaking.Status != metav1.ConditionFalse {
+	if observed == nil || observed.Zombies > 0 || leaking == nil || leaking.Status != metav1.ConditionFalse || hasFinding(f.report) {
 		return finding{}
 	}
-	left := s.HealedRetention - now.Sub(leaking.LastTransitionTime.Time)
+	since := leaking.LastTransitionTime.Time
+	if wrote := agentWrote(f.report); wrote.After(since) {
+		since = wrote
+	}
+	left := s.HealedRetention - now.Sub(since)
 	if left > 0 {
 		return finding{checkAgainAfter: left}
 	}
 	return finding{deletion: &deletion{
 		reason:  ReasonHealed,
-		message: "the pod has had no zombies since " + timestamp(leaking.LastTransitionTime.Time),
+		message: "the pod has had no zombies and no findings since " + timestamp(since),
 	}}
 }
 
-// agentIsReady marks, and later deletes, what no agent keeps up to date. A report is deleted only when it was
-// readable as stale for as long as it is when all goes well: a controller that comes late deletes late.
+func hasFinding(report *v1alpha1.ZombieReport) bool {
+	return slices.ContainsFunc(v1alpha1.Findings, func(kind string) bool {
+		return meta.IsStatusConditionTrue(report.Status.Conditions, kind)
+	})
+}
+
+// agentWrote is when the agent last wrote something else into the status than was there; zero when the API server does not tell.
+//
+// A finding that is over leaves no trace in the report, but to take it away was the last thing that its agent changed there, for as long
+// as nothing is found: an apply that changes nothing leaves this time as it is. Being the API server's, it outlives this process.
+func agentWrote(report *v1alpha1.ZombieReport) time.Time {
+	for _, entry := range report.ManagedFields {
+		if entry.Manager == v1alpha1.FieldManagerAgent && entry.Subresource == "status" && entry.Time != nil {
+			return entry.Time.Time
+		}
+	}
+	return time.Time{}
+}
+
+// agentIsReady marks, and later deletes, what no agent keeps up to date.
 func agentIsReady(f facts, s Settings, now time.Time) finding {
-	if f.agent.Ready {
-		return finding{condition: &metav1.Condition{
-			Type:    v1alpha1.ConditionStale,
-			Status:  metav1.ConditionFalse,
-			Reason:  ReasonAgentReady,
-			Message: fmt.Sprintf("The agent of node %q is ready.", f.report.Spec.NodeName),
-		}}
+	stale := f.agent.Staleness(f.report.Spec.NodeName, f.report.Status.Conditions, s.StaleAfter, s.DeleteStaleAfter, now)
+	if stale.Expired != "" {
+		return finding{deletion: &deletion{reason: ReasonStale, message: stale.Expired}}
 	}
-	notReadyFor := now.Sub(f.agent.NotReadySince)
-	if notReadyFor < s.StaleAfter {
-		return finding{checkAgainAfter: s.StaleAfter - notReadyFor} // an update or a restart of the agent
-	}
-	var staleFor time.Duration
-	stale := meta.FindStatusCondition(f.report.Status.Conditions, v1alpha1.ConditionStale)
-	marked := stale != nil && stale.Status == metav1.ConditionTrue
-	if marked {
-		staleFor = now.Sub(stale.LastTransitionTime.Time)
-	}
-	left := max(s.DeleteStaleAfter-notReadyFor, s.DeleteStaleAfter-s.StaleAfter-staleFor)
-	if marked && left <= 0 {
-		return finding{deletion: &deletion{reason: ReasonStale, message: withoutAgent(f)}}
-	}
-	return finding{checkAgainAfter: left, condition: staleCondition(f)}
-}
-
-func staleCondition(f facts) *metav1.Condition {
-	c := &metav1.Condition{
-		Type:   v1alpha1.ConditionStale,
-		Status: metav1.ConditionTrue,
-		Reason: ReasonAgentNotReady,
-		Message: fmt.Sprintf("%s. Look at: kubectl describe pod -n %s %s",
-			withoutAgent(f), f.agent.Namespace, f.agent.PodName),
-	}
-	if f.agent.PodName == "" {
-		c.Reason = ReasonAgentMissing
-		c.Message = fmt.Sprintf("%s. Look at: kubectl get node %s; kubectl get daemonsets,pods -n %s -o wide",
-			withoutAgent(f), f.report.Spec.NodeName, f.agent.Namespace)
-	}
-	// It names the node twice, and a name may have 253 characters; cut, it still says what is wrong.
-	c.Message = c.Message[:min(len(c.Message), v1alpha1.MaxConditionMessage)]
-	return c
-}
-
-func withoutAgent(f facts) string {
-	since := timestamp(f.agent.NotReadySince)
-	if f.agent.PodName == "" {
-		return fmt.Sprintf("Node %q has had no ready agent since %s, and no agent pod is there now", f.report.Spec.NodeName, since)
-	}
-	return fmt.Sprintf("Node %q has had no ready agent since %s", f.report.Spec.NodeName, since)
+	return finding{checkAgainAfter: stale.CheckAgainAfter, condition: stale.Condition}
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

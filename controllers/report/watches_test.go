@@ -173,3 +173,25 @@ func TestCachedNamesPodsByTheirMetadata(t *testing.T) {
 		t.Errorf("kinds in the cache (-want +got):\n%s", diff)
 	}
 }
+
+func TestTheCacheKeepsWhoWroteAReportWhen(t *testing.T) {
+	t.Parallel()
+	entry := metav1.ManagedFieldsEntry{Manager: v1alpha1.FieldManagerAgent, Subresource: "status", Time: new(metav1.NewTime(now))}
+	whole := entry
+	whole.FieldsV1 = metav1.NewFieldsV1(`{"f:status":{}}`)
+	report := settled().report
+	report.ManagedFields = []metav1.ManagedFieldsEntry{whole}
+	for object, kept := range Cached() {
+		if _, ok := object.(*v1alpha1.ZombieReport); !ok {
+			continue
+		}
+		if _, err := kept.Transform(report); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]metav1.ManagedFieldsEntry{entry}, report.ManagedFields); diff != "" {
+			t.Errorf("managed fields (-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Error("reports are not cached")
+}
