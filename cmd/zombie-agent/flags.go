@@ -6,9 +6,12 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/cmd/internal/cli"
+	"github.com/zombie-operator/zombie-operator/cmd/internal/metrics"
 )
 
 const intro = `zombie-agent finds the zombie processes of one node's pods, says whose they are and why they stay, and keeps a
@@ -30,9 +33,11 @@ type options struct {
 	scanInterval time.Duration
 	criSocket    string
 	procRoot     string
+	cgroupRoot   string
 
-	healthAddr string
-	logLevel   slog.Level
+	healthAddr  string
+	metricsAddr string
+	logLevel    slog.Level
 }
 
 func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (options, error) {
@@ -44,12 +49,16 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (op
 		"`UID` of the agent's own pod, noted in the remediations that it executes; the default is $POD_UID")
 	flags.DurationVar(&o.scanInterval, "scan-interval", 30*time.Second,
 		"time between two scans, from 1s to 10m; a zombie is reported when it was in two of them and is 30s old")
-	flags.StringVar(&o.criSocket, "cri-socket", "/run/containerd/containerd.sock",
-		"`path` of the container runtime's CRI socket")
+	flags.StringVar(&o.criSocket, "cri-socket", "",
+		"`path` of the container runtime's CRI socket; without it the first that is there of "+strings.Join(inventory.UsualSockets, ", "))
 	flags.StringVar(&o.procRoot, "proc", "/proc",
 		"`path` of the proc mount of the host's PID namespace")
+	flags.StringVar(&o.cgroupRoot, "cgroup-root", "/sys/fs/cgroup",
+		"`path` of the host's cgroup mount; where it cannot be read, limits of containers and pods are not reported")
 	flags.StringVar(&o.healthAddr, "health-addr", ":8081",
 		"`address` that serves /livez and /readyz")
+	flags.StringVar(&o.metricsAddr, "metrics-addr", "",
+		"`address` that serves /metrics over HTTPS, to those who may get that path; without it there are no metrics")
 	if err := flags.Parse(args, stdout); err != nil {
 		return options{}, err //nolint:wrapcheck // it is told to the user as it is
 	}
@@ -63,8 +72,8 @@ func (o options) check() error {
 	if o.scanInterval < leastInterval || o.scanInterval > mostInterval {
 		return fmt.Errorf("--scan-interval is %s: it must be from %s to %s", o.scanInterval, leastInterval, mostInterval)
 	}
-	if !filepath.IsAbs(o.criSocket) {
+	if o.criSocket != "" && !filepath.IsAbs(o.criSocket) {
 		return fmt.Errorf("--cri-socket is %q: it must be an absolute path, without unix://", o.criSocket)
 	}
-	return nil
+	return metrics.CheckAddress(o.metricsAddr) //nolint:wrapcheck // it is told to the user as it is
 }

@@ -27,27 +27,27 @@ func TestParseFlags(t *testing.T) {
 	}{
 		"defaults need the node's name only": {
 			nil, node,
-			options{"node-1", "", 30 * time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "", 30 * time.Second, "", "/proc", "/sys/fs/cgroup", ":8081", "", slog.LevelInfo},
 		},
 		"the pod's UID comes from the environment": {
 			nil, map[string]string{"NODE_NAME": "node-1", "POD_UID": "uid-1"},
-			options{"node-1", "uid-1", 30 * time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "uid-1", 30 * time.Second, "", "/proc", "/sys/fs/cgroup", ":8081", "", slog.LevelInfo},
 		},
 		"every flag is taken": {
 			[]string{
 				"--node-name=node-2", "--pod-uid=uid-2", "--scan-interval=5s", "--cri-socket=/run/crio/crio.sock", "--proc=/host/proc",
-				"--health-addr=127.0.0.1:1", "--log-level=debug",
+				"--cgroup-root=/host/cgroup", "--health-addr=127.0.0.1:1", "--metrics-addr=:8443", "--log-level=debug",
 			},
 			node,
-			options{"node-2", "uid-2", 5 * time.Second, "/run/crio/crio.sock", "/host/proc", "127.0.0.1:1", slog.LevelDebug},
+			options{"node-2", "uid-2", 5 * time.Second, "/run/crio/crio.sock", "/host/proc", "/host/cgroup", "127.0.0.1:1", ":8443", slog.LevelDebug},
 		},
 		"the shortest interval is a second": {
 			[]string{"--scan-interval=1s"}, node,
-			options{"node-1", "", time.Second, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "", time.Second, "", "/proc", "/sys/fs/cgroup", ":8081", "", slog.LevelInfo},
 		},
 		"the longest interval is ten minutes": {
 			[]string{"--scan-interval=10m"}, node,
-			options{"node-1", "", 10 * time.Minute, "/run/containerd/containerd.sock", "/proc", ":8081", slog.LevelInfo},
+			options{"node-1", "", 10 * time.Minute, "", "/proc", "/sys/fs/cgroup", ":8081", "", slog.LevelInfo},
 		},
 	}
 	for name, tc := range tests {
@@ -78,9 +78,9 @@ func TestParseFlagsRefuses(t *testing.T) {
 		"an interval without a unit":     {[]string{"--scan-interval=30"}, "scan-interval"},
 		"a socket by URL":                {[]string{"--cri-socket=unix:///run/x.sock"}, "without unix://"},
 		"a socket by a relative path":    {[]string{"--cri-socket=run/x.sock"}, `--cri-socket is "run/x.sock"`},
-		"no socket":                      {[]string{"--cri-socket="}, "--cri-socket"},
+		"metrics on no address":          {[]string{"--metrics-addr=8443"}, `--metrics-addr is "8443"`},
 		"a level that does not exist":    {[]string{"--log-level=loud"}, "log-level"},
-		"a flag that does not exist":     {[]string{"--metrics-addr=:1"}, "metrics-addr"},
+		"a flag that does not exist":     {[]string{"--metrics=:1"}, "metrics"},
 		"an argument that is not a flag": {[]string{"run"}, `"run"`},
 	}
 	for name, tc := range tests {
@@ -103,7 +103,8 @@ func TestHelpNamesEveryFlagWithTwoDashes(t *testing.T) {
 	for _, want := range []string{
 		"zombie-agent finds", "executes the ZombieRemediations of its node", "hostPID: true", "--node-name name", "$NODE_NAME", "--pod-uid UID", "$POD_UID",
 		"--scan-interval duration", "from 1s to 10m", "(default 30s)",
-		"--cri-socket path", "--proc path", "--health-addr address", "(default :8081)", "--log-level level", "--version",
+		"--cri-socket path", "the first that is there of /run/", "/run/containerd/containerd.sock", "--proc path", "--cgroup-root path", "(default /sys/fs/cgroup)",
+		"--metrics-addr address", "over HTTPS", "--health-addr address", "(default :8081)", "--log-level level", "--version",
 	} {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("help lacks %q:\n%s", want, help.String())

@@ -13,19 +13,26 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
 	"github.com/zombie-operator/zombie-operator/agent"
+	"github.com/zombie-operator/zombie-operator/agent/cgroup"
+	"github.com/zombie-operator/zombie-operator/agent/evidence"
 	"github.com/zombie-operator/zombie-operator/agent/health"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	agentmetrics "github.com/zombie-operator/zombie-operator/agent/metrics"
+	"github.com/zombie-operator/zombie-operator/agent/nodereport"
+	"github.com/zombie-operator/zombie-operator/agent/peek"
 	"github.com/zombie-operator/zombie-operator/agent/publish"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/cmd/internal/cli"
+	"github.com/zombie-operator/zombie-operator/cmd/internal/metrics"
 )
 
 const (
@@ -47,7 +54,6 @@ func main() {
 func serve(ctx context.Context, o options) error {
 	reserveThreads()
 	log := cli.SetUpLogging(os.Stderr, o.logLevel)
-	log.Info("Starting agent", "version", cli.Version(), "node", o.nodeName, "scanInterval", o.scanInterval.String(), "criSocket", o.criSocket)
 	cfg, err := config.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster, neither in a pod nor by KUBECONFIG: %w", err)
@@ -56,38 +62,82 @@ func serve(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	fs, err := kernel.New(o.procRoot)
+	n, err := openNode(o)
 	if err != nil {
 		return fmt.Errorf("starting the scans: %w", err)
 	}
-	runtimeSocket, err := inventory.NewSocket(o.criSocket)
-	if err != nil {
-		return fmt.Errorf("starting the scans: %w", err)
-	}
-	defer func() { _ = runtimeSocket.Close() }() // the process ends anyway
+	defer func() { _ = n.socket.Close() }() // the process ends anyway
 	h := health.New(o.scanInterval, time.Now)
 	stopProbes, err := serveProbes(ctx, o.healthAddr, h, log)
 	if err != nil {
 		return err
 	}
 	defer stopProbes()
-	proc, recall := scan.Proc{FS: fs}, agent.NewRecall()
-	a := &agent.Agent{
-		Interval:  o.scanInterval,
-		Proc:      proc,
-		Inventory: inventory.New(runtimeSocket, proc, log),
-		Publisher: publish.New(reports, o.nodeName, recall, log),
-		Recall:    recall,
-		Health:    h,
-		Log:       log,
-	}
-	var acts sync.WaitGroup
-	r := remedies{cfg: cfg, options: o, socket: runtimeSocket, proc: proc, health: h, log: log}
-	acts.Go(func() { r.run(ctx) })
+	log.Info("Starting agent", "version", cli.Version(), "node", o.nodeName, "scanInterval", o.scanInterval.String(), "criSocket", o.criSocket)
+	own := prometheus.NewRegistry()
+	own.MustRegister(metrics.BuildInfo("zombie_agent"))
+	a := newAgent(o, n, reports, h, log)
+	a.Metrics = agentmetrics.New(own, h.Parts)
+	r := remedies{cfg: cfg, options: o, socket: n.socket, proc: n.proc, health: h, log: log}
+	go n.peeker.Run(ctx) // not waited for: the file system of a container may hang
+	var beside sync.WaitGroup
+	beside.Go(func() { r.run(ctx) })
+	beside.Go(func() { metrics.Serve(ctx, o.metricsAddr, cfg, own, log) })
 	a.Run(ctx)
-	acts.Wait()
+	beside.Wait()
 	log.Info("Stopped agent")
 	return nil
+}
+
+// node is what the agent reads its node through.
+type node struct {
+	proc   scan.Proc
+	socket *inventory.Socket
+	peeker *peek.Worker
+}
+
+func openNode(o options) (node, error) {
+	fs, err := kernel.New(o.procRoot)
+	if err != nil {
+		return node{}, err //nolint:wrapcheck // serve wraps it
+	}
+	peeker, err := peek.New(o.procRoot)
+	if err != nil {
+		return node{}, err //nolint:wrapcheck // serve wraps it
+	}
+	socket, err := inventory.NewSocket(o.criSocket)
+	if err != nil {
+		return node{}, err //nolint:wrapcheck // serve wraps it
+	}
+	return node{proc: scan.Proc{FS: fs}, socket: socket, peeker: peeker}, nil
+}
+
+// newAgent returns an agent that lacks nothing but metrics.
+func newAgent(o options, n node, reports client.Client, h *health.Health, log *slog.Logger) *agent.Agent {
+	recall := agent.NewRecall()
+	return &agent.Agent{
+		Interval:      o.scanInterval,
+		Proc:          n.proc,
+		Inventory:     inventory.New(n.socket, n.proc, log),
+		Cgroups:       openCgroups(o.cgroupRoot, log),
+		Peek:          n.peeker,
+		Evidence:      evidence.New(n.proc, n.peeker),
+		Publisher:     publish.New(reports, o.nodeName, recall, log),
+		NodePublisher: nodereport.New(reports, o.nodeName, log),
+		Recall:        recall,
+		Health:        h,
+		Log:           log,
+	}
+}
+
+// openCgroups returns the host's cgroups. Without them, nil, the agent goes on and says so again and again; why, is said here.
+func openCgroups(root string, log *slog.Logger) *cgroup.FS {
+	cgroups, err := cgroup.New(root)
+	if err != nil {
+		log.Warn("Limits of containers and pods on processes are not known; the rest goes on", "err", err)
+		return nil
+	}
+	return cgroups
 }
 
 // newClient returns the client of the reports.

@@ -45,7 +45,7 @@ func working(t *testing.T) options {
 	t.Helper()
 	return options{
 		nodeName: "node-1", scanInterval: time.Second, criSocket: filepath.Join(t.TempDir(), "missing.sock"), procRoot: "/proc",
-		healthAddr: freeAddress(t), logLevel: slog.LevelError,
+		cgroupRoot: filepath.Join(t.TempDir(), "missing"), healthAddr: freeAddress(t), metricsAddr: freeAddress(t), logLevel: slog.LevelError,
 	}
 }
 
@@ -100,6 +100,8 @@ func TestServeScansWithWhatIsLeftUntilItIsToldToEnd(t *testing.T) {
 	eventually(t, "http://"+o.healthAddr+"/livez", http.StatusOK, "ok")
 	eventually(t, "http://"+o.healthAddr+"/readyz", http.StatusServiceUnavailable, "container runtime: ")
 	eventually(t, "http://"+o.healthAddr+"/readyz", http.StatusServiceUnavailable, "remediations: watching remediations: ")
+	eventually(t, "http://"+o.healthAddr+"/readyz", http.StatusServiceUnavailable, "cgroups: ")
+	eventually(t, "http://"+o.metricsAddr+"/metrics", http.StatusBadRequest, "HTTP request to an HTTPS server")
 	eventually(t, "http://"+o.healthAddr+"/livez", http.StatusOK, "ok")
 	cancel()
 	if err := <-done; err != nil {

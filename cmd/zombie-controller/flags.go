@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/zombie-operator/zombie-operator/cmd/internal/cli"
+	"github.com/zombie-operator/zombie-operator/cmd/internal/metrics"
 	"github.com/zombie-operator/zombie-operator/controllers/report"
 )
 
@@ -28,8 +29,9 @@ type options struct {
 	leaderElect             bool
 	leaderElectionNamespace string
 
-	healthAddr string
-	logLevel   slog.Level
+	healthAddr  string
+	metricsAddr string
+	logLevel    slog.Level
 }
 
 func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (options, error) {
@@ -52,6 +54,8 @@ func parseFlags(args []string, getenv func(string) string, stdout io.Writer) (op
 		"`namespace` of the lease "+leaseName+"; the default is that of the agents")
 	flags.StringVar(&o.healthAddr, "health-addr", ":8081",
 		"`address` that serves /healthz and /readyz")
+	flags.StringVar(&o.metricsAddr, "metrics-addr", "",
+		"`address` that serves /metrics over HTTPS, to those who may get that path; without it there are no metrics")
 	if err := flags.Parse(args, stdout); err != nil {
 		return options{}, err //nolint:wrapcheck // it is told to the user as it is
 	}
@@ -89,5 +93,5 @@ func (o options) complete(selector string) (options, error) {
 		return options{}, fmt.Errorf("--delete-stale-after is %s: it must be longer than --stale-after, which is %s",
 			o.reports.DeleteStaleAfter, o.reports.StaleAfter)
 	}
-	return o, nil
+	return o, metrics.CheckAddress(o.metricsAddr) //nolint:wrapcheck // it is told to the user as it is
 }

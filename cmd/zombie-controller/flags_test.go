@@ -46,7 +46,7 @@ func TestParseFlagsTakesEveryFlag(t *testing.T) {
 	o, err := parseFlags([]string{
 		"--agent-namespace=a", "--agent-selector=app=x", "--healed-retention=2h", "--stale-after=1m",
 		"--delete-stale-after=2m", "--leader-elect=false", "--leader-election-namespace=l", "--health-addr=:1",
-		"--log-level=debug",
+		"--metrics-addr=:8443", "--log-level=debug",
 	}, environment(map[string]string{"POD_NAMESPACE": "zombies"}), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestParseFlagsTakesEveryFlag(t *testing.T) {
 	want := options{
 		agentNamespace:          "a",
 		reports:                 report.Settings{HealedRetention: 2 * time.Hour, StaleAfter: time.Minute, DeleteStaleAfter: 2 * time.Minute},
-		leaderElectionNamespace: "l", healthAddr: ":1", logLevel: slog.LevelDebug,
+		leaderElectionNamespace: "l", healthAddr: ":1", metricsAddr: ":8443", logLevel: slog.LevelDebug,
 	}
 	if diff := cmp.Diff(want, o, cmp.AllowUnexported(options{})); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
@@ -80,6 +80,7 @@ func TestParseFlagsRefuses(t *testing.T) {
 		"a duration without a unit":              {[]string{"--stale-after=5"}, "stale-after"},
 		"a level that does not exist":            {[]string{"--log-level=loud"}, "log-level"},
 		"a flag that does not exist":             {[]string{"--metrics"}, "metrics"},
+		"metrics on no address":                  {[]string{"--metrics-addr=8443"}, `--metrics-addr is "8443"`},
 		"an argument that is not a flag":         {[]string{"start"}, `"start"`},
 		"an agent namespace that is not told":    {[]string{"--agent-namespace="}, "--agent-namespace is missing"},
 		"a boolean given as an argument of ours": {[]string{"--leader-elect", "false"}, `"false"`},
@@ -105,7 +106,7 @@ func TestHelpNamesEveryFlagWithTwoDashes(t *testing.T) {
 	for _, want := range []string{
 		"--agent-namespace namespace", "--agent-selector selector", "--healed-retention duration", "--stale-after duration",
 		"--delete-stale-after duration", "--leader-elect", "--leader-election-namespace namespace", "--health-addr address",
-		"--log-level level", "--version", "(default 1h0m0s)", "(default INFO)", "$POD_NAMESPACE",
+		"--metrics-addr address", "over HTTPS", "--log-level level", "--version", "(default 1h0m0s)", "(default INFO)", "$POD_NAMESPACE",
 	} {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("help does not contain %q:\n%s", want, help.String())

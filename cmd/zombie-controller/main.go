@@ -23,12 +23,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/cmd/internal/cli"
+	"github.com/zombie-operator/zombie-operator/cmd/internal/metrics"
 	"github.com/zombie-operator/zombie-operator/controllers/agentpods"
 	"github.com/zombie-operator/zombie-operator/controllers/ledger"
+	"github.com/zombie-operator/zombie-operator/controllers/nodereport"
 	"github.com/zombie-operator/zombie-operator/controllers/policystatus"
 	"github.com/zombie-operator/zombie-operator/controllers/remediation"
 	"github.com/zombie-operator/zombie-operator/controllers/remedy"
@@ -63,6 +65,26 @@ func serve(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if err := setUpReports(ctx, mgr, o); err != nil {
+		return err
+	}
+	if err := setUpRemedies(ctx, mgr, o.agentNamespace); err != nil {
+		return err
+	}
+	if err := setUpMetrics(mgr); err != nil {
+		return err
+	}
+	logger.Info("Starting controller", "version", cli.Version(), "agentNamespace", o.agentNamespace,
+		"agentSelector", o.agentSelector.String(), "leaderElect", o.leaderElect)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running controllers: %w", err)
+	}
+	logger.Info("Stopped controller")
+	return nil
+}
+
+// setUpReports adds what keeps the reports of pods and nodes true.
+func setUpReports(ctx context.Context, mgr manager.Manager, o options) error {
 	agentPods, err := agentpods.NewCache(ctx, mgr, o.agentNamespace, o.agentSelector)
 	if err != nil {
 		return err
@@ -73,16 +95,16 @@ func serve(ctx context.Context, o options) error {
 	if err := reports.SetupWithManager(ctx, mgr, agentPods); err != nil {
 		return err
 	}
-	if err := setUpRemedies(ctx, mgr, o.agentNamespace); err != nil {
-		return err
+	nodes := nodereport.New(clock.RealClock{}, mgr.GetClient(), mgr.GetAPIReader(), agents, mgr.GetEventRecorder(recorderName), o.reports)
+	return nodes.SetupWithManager(mgr, agentPods)
+}
+
+// setUpMetrics adds the program's own metrics to those of controller-runtime.
+func setUpMetrics(mgr manager.Manager) error {
+	if err := ctrlmetrics.Registry.Register(metrics.BuildInfo("zombie_controller")); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
 	}
-	logger.Info("Starting controller", "version", cli.Version(), "agentNamespace", o.agentNamespace,
-		"agentSelector", o.agentSelector.String(), "leaderElect", o.leaderElect)
-	if err := mgr.Start(ctx); err != nil {
-		return fmt.Errorf("running controllers: %w", err)
-	}
-	logger.Info("Stopped controller")
-	return nil
+	return remedy.RegisterMetrics(ctrlmetrics.Registry, mgr.GetCache(), mgr.Elected())
 }
 
 // setUpRemedies adds what judges leaks by policies. namespace is the operator's own.
@@ -156,7 +178,7 @@ func managerOptions(o options, logger logr.Logger, mapper meta.RESTMapper) manag
 		// A pod read through the cache by mistake would bring every pod of the cluster into memory, whole. The ledger, a
 		// ConfigMap, must be the stored one.
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Pod{}, &corev1.ConfigMap{}}}},
-		Metrics:                       metricsserver.Options{BindAddress: "0"},
+		Metrics:                       metrics.Options(o.metricsAddr),
 		HealthProbeBindAddress:        o.healthAddr,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
@@ -169,7 +191,7 @@ func managerOptions(o options, logger logr.Logger, mapper meta.RESTMapper) manag
 // cached says what the manager's cache keeps for all controllers.
 func cached() map[client.Object]cache.ByObject {
 	all := map[client.Object]cache.ByObject{}
-	for _, some := range []map[client.Object]cache.ByObject{report.Cached(), remediation.Cached(), policystatus.Cached()} {
+	for _, some := range []map[client.Object]cache.ByObject{report.Cached(), nodereport.Cached(), remediation.Cached(), policystatus.Cached()} {
 		maps.Copy(all, some)
 	}
 	return all
@@ -177,7 +199,7 @@ func cached() map[client.Object]cache.ByObject {
 
 // requireCRDs says what is missing and how to mend it.
 func requireCRDs(mapper meta.RESTMapper) error {
-	for _, kind := range []string{"ZombieReport", "ZombiePolicy", "ClusterZombiePolicy", "ZombieRemediation"} {
+	for _, kind := range []string{"ZombieReport", "ZombieNodeReport", "ZombiePolicy", "ClusterZombiePolicy", "ZombieRemediation"} {
 		_, err := mapper.RESTMapping(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), v1alpha1.GroupVersion.Version)
 		if meta.IsNoMatchError(err) {
 			return fmt.Errorf("the CRD of %s in %s with version %s is not in the cluster: install it with the chart "+

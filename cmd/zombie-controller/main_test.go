@@ -16,7 +16,7 @@ import (
 func TestRequireCRDs(t *testing.T) {
 	t.Parallel()
 	mapper := meta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"ZombieReport", "ZombiePolicy", "ClusterZombiePolicy", "ZombieRemediation"} {
+	for _, kind := range []string{"ZombieReport", "ZombieNodeReport", "ZombiePolicy", "ClusterZombiePolicy", "ZombieRemediation"} {
 		err := requireCRDs(mapper)
 		if !meta.IsNoMatchError(err) {
 			t.Fatalf("without %s: requireCRDs() = %v, want a no-match error", kind, err)

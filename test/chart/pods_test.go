@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +40,7 @@ func TestAgentHasOnlyTheDocumentedPrivileges(t *testing.T) {
 		RunAsGroup:               new(int64(0)),
 		AllowPrivilegeEscalation: new(false),
 		ReadOnlyRootFilesystem:   new(true),
-		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"KILL", "SYS_PTRACE"}},
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"DAC_READ_SEARCH", "KILL", "SYS_PTRACE"}},
 	}
 	if diff := cmp.Diff(want, pod.Containers[0].SecurityContext); diff != "" {
 		t.Errorf("security context (-want +got):\n%s", diff)
@@ -67,27 +68,58 @@ func TestAgentKnowsItsNodeAndItsOwnPod(t *testing.T) {
 	}
 }
 
-func TestAgentMountsTheDirectoryOfTheSocketAndItsTokenOnly(t *testing.T) {
+func TestAgentMountsTheDirectoriesOfTheSocketTheCgroupsAndItsTokenOnly(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ settings, directory string }{
-		{`agent.criSocket="/run/containerd/containerd.sock"`, "/run/containerd"},
-		{`agent.criSocket="/run/k3s/containerd/containerd.sock"`, "/run/k3s/containerd"},
-		{`agent.criSocket="/var/run/crio/crio.sock"`, "/var/run/crio"},
+	for name, test := range map[string]struct {
+		settings    []string
+		directories []string
+		hostPath    corev1.HostPathType
+	}{
+		"the usual ones, which are made where they are not": {
+			nil, []string{"/run/k3s/containerd", "/run/k0s", "/run/crio", "/run/containerd"}, corev1.HostPathDirectoryOrCreate},
+		"the one that is set, which must be there": {
+			[]string{`agent.criSocket="/run/k3s/containerd/containerd.sock"`}, []string{"/run/k3s/containerd"}, corev1.HostPathDirectory},
+		"another that is set": {
+			[]string{`agent.criSocket="/var/run/crio/crio.sock"`}, []string{"/var/run/crio"}, corev1.HostPathDirectory},
 	} {
-		pod := agentOf(t, render(t, test.settings)).Spec.Template.Spec
-		wantMounts := []corev1.VolumeMount{
-			{Name: "kube-api-access", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true},
-			{Name: "cri", MountPath: test.directory, ReadOnly: true},
-		}
-		if diff := cmp.Diff(wantMounts, pod.Containers[0].VolumeMounts); diff != "" {
-			t.Errorf("%s: mounts (-want +got):\n%s", test.settings, diff)
-		}
-		wantVolumes := []corev1.Volume{tokenVolume(), {Name: "cri", VolumeSource: corev1.VolumeSource{
-			HostPath: &corev1.HostPathVolumeSource{Path: test.directory, Type: new(corev1.HostPathDirectory)},
-		}}}
-		if diff := cmp.Diff(wantVolumes, pod.Volumes); diff != "" {
-			t.Errorf("%s: volumes (-want +got):\n%s", test.settings, diff)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := agentOf(t, render(t, test.settings...)).Spec.Template.Spec
+			mounts := []corev1.VolumeMount{{Name: "kube-api-access", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true}}
+			volumes := []corev1.Volume{tokenVolume()}
+			for i, directory := range test.directories {
+				mounts = append(mounts, corev1.VolumeMount{Name: fmt.Sprint("cri-", i), MountPath: directory, ReadOnly: true})
+				volumes = append(volumes, hostVolume(fmt.Sprint("cri-", i), directory, test.hostPath))
+			}
+			mounts = append(mounts, corev1.VolumeMount{
+				Name: "cgroups", MountPath: "/host/sys/fs/cgroup", ReadOnly: true, RecursiveReadOnly: new(corev1.RecursiveReadOnlyIfPossible),
+			})
+			volumes = append(volumes, hostVolume("cgroups", "/sys/fs/cgroup", corev1.HostPathDirectory))
+			if diff := cmp.Diff(mounts, pod.Containers[0].VolumeMounts); diff != "" {
+				t.Errorf("mounts (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(volumes, pod.Volumes); diff != "" {
+				t.Errorf("volumes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func hostVolume(name, path string, kind corev1.HostPathType) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: &kind}}}
+}
+
+// An agent whose socket is named looks for no other one.
+func TestAgentIsToldOfTheMounts(t *testing.T) {
+	t.Parallel()
+	const cgroups = "--cgroup-root=/host/sys/fs/cgroup"
+	args := agentOf(t, render(t)).Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, cgroups) || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--cri-socket") }) {
+		t.Errorf("arguments %v, want the cgroups and no socket", args)
+	}
+	args = agentOf(t, render(t, `agent.criSocket="/run/crio/crio.sock"`)).Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, cgroups) || !slices.Contains(args, "--cri-socket=/run/crio/crio.sock") {
+		t.Errorf("arguments %v, want the cgroups and the socket", args)
 	}
 }
 
@@ -191,7 +223,7 @@ func TestArgumentsFollowTheValues(t *testing.T) {
 	t.Parallel()
 	rendered := render(t, `agent.scanIntervalSeconds=5`, `agent.logLevel="debug"`,
 		`controller.healedRetentionSeconds=60`, `controller.staleAfterSeconds=20`, `controller.deleteStaleAfterSeconds=604800`)
-	wantAgent := []string{"--node-name=$(NODE_NAME)", "--scan-interval=5s", "--cri-socket=/run/containerd/containerd.sock",
+	wantAgent := []string{"--node-name=$(NODE_NAME)", "--scan-interval=5s", "--cgroup-root=/host/sys/fs/cgroup",
 		"--health-addr=:8081", "--log-level=debug"}
 	if diff := cmp.Diff(wantAgent, agentOf(t, rendered).Spec.Template.Spec.Containers[0].Args); diff != "" {
 		t.Errorf("arguments of the agent (-want +got):\n%s", diff)

@@ -19,19 +19,20 @@ func TestRolesAreExactlyWhatIsNeeded(t *testing.T) {
 	rendered := render(t)
 	for key, want := range map[string][]rbacv1.PolicyRule{
 		"ClusterRole/zombie-operator-agent": {
+			rule("zombie-operator.io", "create get patch", "zombienodereports", "zombiereports"),
+			rule("zombie-operator.io", "patch", "zombienodereports/status", "zombiereports/status"),
 			rule("zombie-operator.io", "get list watch", "zombieremediations"),
 			rule("zombie-operator.io", "update", "zombieremediations/status"),
-			rule("zombie-operator.io", "create get patch", "zombiereports"),
-			rule("zombie-operator.io", "patch", "zombiereports/status"),
 		},
 		"ClusterRole/zombie-operator-controller": {
 			rule("", "get list watch", "namespaces", "pods"),
+			rule("", "get", "nodes"),
 			rule("events.k8s.io", "create patch", "events"),
 			rule("zombie-operator.io", "list watch", "clusterzombiepolicies", "zombiepolicies"),
-			rule("zombie-operator.io", "patch", "clusterzombiepolicies/status", "zombiepolicies/status", "zombiereports/status"),
+			rule("zombie-operator.io", "patch", "clusterzombiepolicies/status", "zombienodereports/status", "zombiepolicies/status", "zombiereports/status"),
+			rule("zombie-operator.io", "delete list watch", "zombienodereports", "zombiereports"),
 			rule("zombie-operator.io", "create delete get list watch", "zombieremediations"),
 			rule("zombie-operator.io", "update", "zombieremediations/status"),
-			rule("zombie-operator.io", "delete list watch", "zombiereports"),
 		},
 		"Role/zombie-operator-controller": {
 			rule("", "create", "configmaps"),

@@ -57,7 +57,8 @@ func TestAPIServerTakesTheChart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rendered := render(t, `controller.replicas=2`)
+	rendered := render(t, `controller.replicas=2`, `metrics.enabled=true`,
+		`metrics.scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"monitoring"}}}]`)
 	for _, key := range slices.Sorted(maps.Keys(rendered)) {
 		if err := server.Create(t.Context(), rendered[key].DeepCopy()); err != nil {
 			t.Errorf("creating %s: %v", key, err)

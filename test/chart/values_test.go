@@ -45,6 +45,12 @@ func TestWrongValuesAreRefusedWithAMessageThatNamesThem(t *testing.T) {
 			[]string{`agent.logLevel="verbose"`}, []string{"/agent/logLevel", "debug", "error"}},
 		"an unknown field of a toleration": {
 			[]string{`agent.tolerations=[{"op":"Exists"}]`}, []string{"/agent/tolerations/0", "op"}},
+		"metrics on the port of the probes": {
+			[]string{`metrics.port=8081`}, []string{"/metrics/port"}},
+		"a scraper that is no peer of a network policy": {
+			[]string{`metrics.scrapers=[{"namespace":"monitoring"}]`}, []string{"/metrics/scrapers/0", "namespace"}},
+		"a scraper that is everybody, by mistake": {
+			[]string{`metrics.scrapers=[{}]`}, []string{"/metrics/scrapers/0"}},
 		"a port that is none": {
 			[]string{`networkPolicy.apiServerPorts=[70000]`}, []string{"/networkPolicy/apiServerPorts/0"}},
 	} {
@@ -124,7 +130,7 @@ func TestOptionalObjects(t *testing.T) {
 		"two replicas have a disruption budget":      {[]string{`controller.replicas=2`}, "PodDisruptionBudget", 1},
 		"a network policy is there by default":       {nil, "NetworkPolicy", 1},
 		"the network policy can be left out":         {[]string{`networkPolicy.enabled=false`}, "NetworkPolicy", 0},
-		"all four kinds are defined":                 {nil, "CustomResourceDefinition", 4},
+		"all five kinds are defined":                 {nil, "CustomResourceDefinition", 5},
 		"somebody else may install the definitions":  {[]string{`crds.enabled=false`}, "CustomResourceDefinition", 0},
 		"no secret is ever made":                     {nil, "Secret", 0},
 		"the namespace is the user's":                {nil, "Namespace", 0},
@@ -132,6 +138,10 @@ func TestOptionalObjects(t *testing.T) {
 		"the chart makes no cluster policy either":   {nil, "ClusterZombiePolicy", 0},
 		"nothing is validated by a webhook":          {nil, "ValidatingWebhookConfiguration", 0},
 		"there is no Service, as nobody calls there": {nil, "Service", 0},
+		"metrics have a Service for each program":    {[]string{`metrics.enabled=true`}, "Service", 2},
+		"a ServiceMonitor has to be asked for":       {[]string{`metrics.enabled=true`}, "ServiceMonitor", 0},
+		"it is made where it is asked for":           {[]string{`metrics.enabled=true`, `metrics.serviceMonitor.enabled=true`}, "ServiceMonitor", 1},
+		"without metrics there is nothing to scrape": {[]string{`metrics.serviceMonitor.enabled=true`}, "ServiceMonitor", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -175,6 +185,7 @@ func TestNotesSayWhatToDoNext(t *testing.T) {
 	}
 	for _, part := range []string{
 		"kubectl get zombiereports -A\n",
+		"kubectl get zombienodereports\n",
 		"kubectl label namespace ops pod-security.kubernetes.io/enforce=privileged\n",
 		"kubectl --namespace ops rollout status daemonset/zombie-operator-agent\n",
 		"kubectl --namespace <namespace> apply -f - <<EOF\napiVersion: zombie-operator.io/v1alpha1\nkind: ZombiePolicy\n",

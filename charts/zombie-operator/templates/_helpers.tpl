@@ -41,15 +41,20 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/*
-The directory of the runtime's socket. A directory that every program of the node writes to would show the agent
-far more than the runtime.
+The directories of the runtime's socket, as a JSON list: of the one that is set, or of the usual ones that are below /run, which is in memory,
+so that what is made there is gone with the next boot. A directory that every program of the node writes to would show the agent far
+more than the runtime.
 */}}
-{{- define "zombie-operator.criDirectory" -}}
+{{- define "zombie-operator.criDirectories" -}}
+{{- if .Values.agent.criSocket -}}
 {{- $dir := dir .Values.agent.criSocket -}}
 {{- if has $dir (list "/" "/run" "/var" "/var/run" "/tmp") -}}
 {{- fail (printf "agent.criSocket is %s, so that all of %s would be mounted: name a socket in a directory of its own, like /run/containerd/containerd.sock" .Values.agent.criSocket $dir) -}}
 {{- end -}}
-{{- $dir -}}
+{{- list $dir | toJson -}}
+{{- else -}}
+{{- list "/run/k3s/containerd" "/run/k0s" "/run/crio" "/run/containerd" | toJson -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Go's soft memory limit from the container's: the same lines in both pods. */}}

@@ -122,7 +122,13 @@ var release string
 
 // Version says which build this is.
 func Version() string {
-	version, revision := release, "unknown"
+	version, revision := Build()
+	return fmt.Sprintf("%s (revision %s, %s, %s/%s)", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// Build says of which release this build is, or else of which module version, and of which commit.
+func Build() (version, revision string) {
+	version, revision = release, "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if version == "" {
 			version = info.Main.Version
@@ -133,5 +139,5 @@ func Version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s (revision %s, %s, %s/%s)", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return version, revision
 }
