@@ -97,7 +97,7 @@ ANYWHERE := ./api/... ./controllers/... ./cmd/zombie-controller/... ./hack/chart
 left-out = echo '$@: left out: $(1): $(2)' >&2; [ '$(REQUIRE_E2E)' != 1 ]
 
 .PHONY: test
-test: test-unit test-api test-e2e ## Run all tests
+test: test-unit test-api test-cgroupv2 test-e2e ## Run all tests
 
 # -timeout: hack/leaks and the first build of the tools take their time on two cores.
 .PHONY: test-unit
@@ -126,6 +126,15 @@ else
 	@if [ -z "$$KUBEBUILDER_ASSETS" ]; then \
 	  ( $(ZCLUSTER) build --binaries-only ) && exports=$$( $(ZCLUSTER) env ) && eval "$$exports"; \
 	fi && set -x && go test $(RACE) -timeout 20m ./test/api/... ./test/chart/...
+endif
+
+# The kernel and qemu are Debian's, unpacked in the project's cache. REQUIRE_E2E=1 fails where they cannot be had.
+.PHONY: test-cgroupv2
+test-cgroupv2: ## Test what reads the kernel on one with cgroup v2 alone, in qemu: 2 to 4 minutes
+ifdef LINUX
+	go test -v -count=1 -timeout 30m ./test/cgroupv2/...
+else
+	@$(call left-out,all of it,the emulated machine runs on Linux)
 endif
 
 .PHONY: test-e2e

@@ -33,7 +33,7 @@ func FindEmulator(ctx context.Context, cache dirs.Cache, log *progress.Log) (Emu
 	}
 	qemu, kernel := cache.Debs("qemu"), cache.Debs("kernel")
 	err := errors.Join(
-		unpackOnce(ctx, cache, log, qemu, apt.Libraries, "qemu-system-x86", "qemu-system-data", "seabios"),
+		unpackOnce(ctx, cache, log, qemu, apt.Libraries, "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"),
 		unpackOnce(ctx, cache, log, kernel, isKernel, "linux-image-cloud-amd64"),
 	)
 	if err != nil {
