@@ -9,7 +9,7 @@ type role struct {
 	does    string // what goes wrong in it
 	real    string // where that happened
 	zombies int    // to be seen on the node before the story goes on
-	leaks   bool   // and so gets a report
+	leaks   bool   // and so its report counts zombies
 }
 
 // cast has a role for every manifest; a test holds one against the other.
@@ -24,7 +24,7 @@ var cast = []role{
 	{"search", "JVM, half ended", "nothing: it only looks dead", "moby#35910", 0, false},
 }
 
-// leaking are the pods that must get a report.
+// leaking are the pods whose report must count zombies.
 func leaking() []role {
 	var roles []role
 	for _, r := range cast {

@@ -23,6 +23,8 @@ const (
 	zombiesSeen = time.Minute
 	// reported is what the slowest report gets: its zombie has to be 30 s old and seen twice.
 	reported = 2 * time.Minute
+	// leaderExited is the condition of a report that tells of a process whose main thread alone has ended.
+	leaderExited = "LeaderExited"
 	// absence is how long a pod without a report is watched: well beyond the age at which others get theirs.
 	absence = 45 * time.Second
 )
@@ -186,6 +188,16 @@ func watchReports(ctx context.Context, s *stage) error {
 	})
 }
 
+// finding is what a report says in one of its conditions; "" when it has none of that type.
+func (r report) finding(condition string) string {
+	for _, c := range r.Status.Conditions {
+		if c.Type == condition {
+			return c.Message
+		}
+	}
+	return ""
+}
+
 // summarize tells of a report in half a line; there is nothing to tell before the agent has written who holds the zombies.
 func summarize(r report) (string, bool) {
 	p, ok := r.parent()
@@ -195,14 +207,14 @@ func summarize(r report) (string, bool) {
 	return fmt.Sprintf("%2d held by %s, PID %d in its container: %s", r.Status.Observed.Zombies, p.Command, p.PID, p.Cause), true
 }
 
-// watchAbsence waits until the absence of a report means something, and says why it is right.
+// watchAbsence waits until the absence of a leak in the reports means something, and says why it is right.
 func watchAbsence(ctx context.Context, s *stage) error {
 	s.tell.text(`Two pods look like the others and must be left alone. To be sure, they are watched for longer than the
 		others needed for their reports.`)
 	s.tell.blank()
 	var now sight
-	err := until(ctx, 2*absence, func(context.Context) (string, error) {
-		var err error
+	var reports map[string]report
+	err := until(ctx, reported, func(context.Context) (missing string, err error) {
 		if now, err = look(s.pods); err != nil {
 			return "", err
 		}
@@ -212,28 +224,32 @@ func watchAbsence(ctx context.Context, s *stage) error {
 		if n := still(s.first.was["sentinel"].zombies, now.was["sentinel"].zombies); n > 0 {
 			return fmt.Sprintf("for sentinel to reap the %d it has left of its first zombies", n), nil
 		}
+		if reports, err = s.reports(ctx); err != nil {
+			return "", err
+		}
+		if reports["search"].finding(leaderExited) == "" {
+			return "for the report of search to say " + leaderExited, nil
+		}
 		return "", nil
 	})
 	if err != nil {
 		return err
 	}
-	reports, err := s.reports(ctx)
-	if err != nil {
-		return err
+	if _, there := reports["sentinel"]; there {
+		return errors.New("sentinel has a report and does not leak")
 	}
-	for _, r := range cast {
-		if _, there := reports[r.pod]; there && !r.leaks {
-			return fmt.Errorf("%s has a report and does not leak", r.pod)
-		}
+	if n := reports["search"].Status.Observed.Zombies; n != 0 {
+		return fmt.Errorf("the report of search counts %d zombies, and there is none", n)
 	}
 	sentinel, java := now.was["sentinel"], now.was["search"].alive
 	if len(java) == 0 {
 		return errors.New("the process of search that only looks like a zombie is gone")
 	}
-	s.tell.event("sentinel and search have no report, which is right")
+	s.tell.event("sentinel has no report, and that of search counts no zombie, which is right")
 	s.tell.text(fmt.Sprintf(`sentinel has %d zombies now and had %d at first, %.0f s ago, and not one is the same: it does wait, only late.
 		Killing it would cure nothing.`, len(sentinel.zombies), len(s.first.was["sentinel"].zombies), now.at.Sub(s.first.at).Seconds()))
 	s.tell.text(fmt.Sprintf(`search: only the main thread of %s has ended; the kernel shows state Z and %d threads, of which %d live
-		and work. It is no zombie.`, java[0].command, java[0].threads, java[0].threads-1))
+		and work. It is no zombie, and its report says so:`, java[0].command, java[0].threads, java[0].threads-1))
+	s.tell.quote("search", reports["search"].finding(leaderExited))
 	return nil
 }

@@ -44,8 +44,13 @@ type report struct {
 	Status struct {
 		Observed *struct {
 			Zombies    int                    `json:"zombies"`
+			Finding    string                 `json:"finding"`
 			Containers []containerObservation `json:"containers"`
 		} `json:"observed"`
+		Conditions []struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+		} `json:"conditions"`
 		Judgement struct {
 			Next struct {
 				Reason  string `json:"reason"`

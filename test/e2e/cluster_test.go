@@ -127,6 +127,7 @@ func install() error {
 	}
 	return helm("install", release, repository+"/charts/zombie-operator", "--namespace", operatorNamespace,
 		"--set", "image.repository="+operatorImage, "--set", "image.tag=dev", "--set", "image.pullPolicy=Never",
+		"--set", "agent.criSocket=/run/containerd/containerd.sock", "--set", "metrics.enabled=true",
 		"--set", seconds("agent.scanIntervalSeconds", scanInterval),
 		"--set", seconds("controller.healedRetentionSeconds", healedRetention),
 		"--set", seconds("controller.staleAfterSeconds", staleAfter),

@@ -107,7 +107,7 @@ func checkNoFurtherAct(t *testing.T, p *corev1.Pod) {
 // waitLogged waits for a line that begins with a text.
 func waitLogged(t *testing.T, p *corev1.Pod, text string) {
 	t.Helper()
-	eventually(t, time.Minute, func(context.Context) string {
+	eventually(t, patience, func(context.Context) string {
 		log, err := output(kubectl, "logs", "-n", p.Namespace, p.Name)
 		if err != nil {
 			return err.Error()

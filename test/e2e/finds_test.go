@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -23,16 +24,27 @@ type leak struct {
 type leakCase struct {
 	name string
 	make func(t *testing.T, namespace string) leak
+	// fix is a part of the advice for each parent.
+	fix string
+	// rows are those of the leaks in the field that it shows.
+	rows []string
 }
 
+// Parts of the advice for Go programs, and for a parent that only keeps a container alive.
+const (
+	fixGoPID1  = "Make an init such as tini PID 1, or set shareProcessNamespace: true."
+	fixGoChild = "Call Wait for every exec.Cmd"
+	fixIdle    = "sleep never waits for a child: make an init such as tini PID 1"
+)
+
 var leakCases = []leakCase{
-	{"PID 1 does not reap", pid1Leak},
-	{"a middle process leaks under a PID 1 that reaps", middleLeak},
-	{"two containers of one pod leak", twoContainers},
-	{"two containers leak in a shared PID namespace", sharedNamespace},
-	{"orphans of exec'd commands pass to sleep", execdOrphans},
-	{"a Go program starts and does not wait", startNoWait},
-	{"a handler missed its signals", missedSignals},
+	{"PID 1 does not reap", pid1Leak, fixGoPID1, []string{"A argo-cd#3611, argo-cd#22194"}},
+	{"a middle process leaks under a PID 1 that reaps", middleLeak, fixGoChild, []string{"C longhorn#941"}},
+	{"two containers of one pod leak", twoContainers, fixGoPID1, nil},
+	{"two containers leak in a shared PID namespace", sharedNamespace, fixGoChild, nil},
+	{"orphans of exec'd commands pass to sleep", execdOrphans, fixIdle, nil},
+	{"a Go program starts and does not wait", startNoWait, fixGoPID1, nil},
+	{"a handler missed its signals", missedSignals, fixGoPID1, nil},
 }
 
 // leaksNamespace holds the leaks that last through all phases.
@@ -44,8 +56,11 @@ func findsLeaks(t *testing.T) []leak {
 	for _, name := range []string{"sentinel", "search"} {
 		create(t, fromManifest(t, ns, name))
 	}
-	// Each zombie of this one is seen two or three times, and none gets 30 s old.
-	create(t, pod(ns, "slow-sentinel", container("app", "/leaks/sawtooth", "sawtooth", "-period=50s")))
+	// Each zombie of this one is seen two or three times, and none gets 30 s old, for which it must get its turn when many
+	// pods start at once.
+	slow := pod(ns, "slow-sentinel", container("app", "/leaks/sawtooth", "sawtooth", "-period=50s"))
+	slow.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("200m")}
+	create(t, slow)
 	leaks := make([]leak, len(leakCases))
 	for i, c := range leakCases {
 		if !t.Run("making: "+c.name, func(s *testing.T) { leaks[i] = c.make(t, ns) }) {
@@ -57,15 +72,29 @@ func findsLeaks(t *testing.T) []leak {
 			l := leaks[i]
 			report := waitReport(t, l.pod, l.total, time.Minute+firstAge)
 			checkReport(t, report, l.pod, l.wants...)
+			checkFix(t, report, c.fix)
 			// Within two scans the report says all that; two seconds are for its requests and those of others.
 			latest := l.since.Add(firstAge + 2*scanInterval + 2*time.Second)
 			if written := lastStatusWrite(t, report); written.After(latest) {
 				t.Errorf("report was right %s after the zombies were %s old, want within two scans of %s",
 					written.Sub(l.since.Add(firstAge)), firstAge, scanInterval)
 			}
+			shown(t, c.rows...)
 		})
 	}
 	return leaks
+}
+
+// checkFix wants a part of the advice for each parent of a report.
+func checkFix(t *testing.T, report *v1alpha1.ZombieReport, fix string) {
+	t.Helper()
+	for _, c := range report.Status.Observed.Containers {
+		for _, p := range c.Parents {
+			if !strings.Contains(p.Fix, fix) {
+				t.Errorf("the fix for %s is %q, want %q in it", p.Command, p.Fix, fix)
+			}
+		}
+	}
 }
 
 // oneContainer makes a pod of one container and expects its zombies under the parent that it names itself.

@@ -76,7 +76,7 @@ func replacedPod(t *testing.T) {
 func waitPod(t *testing.T, namespace, name string, not types.UID) *corev1.Pod {
 	t.Helper()
 	var p corev1.Pod
-	eventually(t, time.Minute, func(ctx context.Context) string {
+	eventually(t, patience, func(ctx context.Context) string {
 		if err := api.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &p); err != nil {
 			return err.Error()
 		}
@@ -108,7 +108,7 @@ func healedPod(t *testing.T) {
 func containerID(t *testing.T, p *corev1.Pod, name string) string {
 	t.Helper()
 	var id string
-	eventually(t, 30*time.Second, func(ctx context.Context) string {
+	eventually(t, patience, func(ctx context.Context) string {
 		var now corev1.Pod
 		if err := api.Get(ctx, client.ObjectKeyFromObject(p), &now); err != nil {
 			return err.Error()

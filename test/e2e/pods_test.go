@@ -18,6 +18,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// patience is how long a pod may take until it runs and is reported: nearly a hundred start at once on one machine, and an agent
+// writes a report a second.
+const patience = 6 * time.Minute
+
 // eventually waits until a condition holds; until then the condition says what is missing.
 func eventually(t *testing.T, timeout time.Duration, condition func(context.Context) (missing string)) {
 	t.Helper()
@@ -114,7 +118,7 @@ type inPlace struct {
 func waitInPlace(t *testing.T, p *corev1.Pod, container string) inPlace {
 	t.Helper()
 	var truth inPlace
-	eventually(t, time.Minute, func(context.Context) string {
+	eventually(t, patience, func(context.Context) string {
 		log, err := output(kubectl, "logs", "--timestamps", "-n", p.Namespace, p.Name, "-c", container)
 		if err != nil {
 			return err.Error()

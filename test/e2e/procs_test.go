@@ -94,6 +94,12 @@ func zombiesUnder(t *testing.T, parent int) int {
 // pidsCgroup is the directory of the cgroup that limits the PIDs of a process of the host.
 func pidsCgroup(t *testing.T, pid int) string {
 	t.Helper()
+	return cgroupOf(t, pid, "pids")
+}
+
+// cgroupOf is the directory of a process's cgroup of a controller: that of cgroup v1 or, where it has none, of cgroup v2.
+func cgroupOf(t *testing.T, pid int, controller string) string {
+	t.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
 		t.Fatal(err)
@@ -103,10 +109,10 @@ func pidsCgroup(t *testing.T, pid int) string {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
 		controllers, path, _ := strings.Cut(rest, ":")
 		switch controllers {
-		case "pids":
-			return "/sys/fs/cgroup/pids" + path
 		case "":
 			unified = "/sys/fs/cgroup" + path
+		case controller:
+			return "/sys/fs/cgroup/" + controller + path
 		}
 	}
 	return unified

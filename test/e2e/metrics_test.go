@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// scraperName is a service account that may read metrics, strangerName one that may not.
+const (
+	scraperName  = "e2e-scraper"
+	strangerName = "e2e-stranger"
+)
+
+// makeScrapers makes both, for all tests.
+func makeScrapers(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{scraperName, strangerName} {
+		create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}})
+	}
+	create(t, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: scraperName},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: release + "-metrics-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: operatorNamespace, Name: scraperName}},
+	})
+}
+
+// metricsRefused shows that nobody reads metrics without the right to.
+func metricsRefused(t *testing.T) {
+	for _, p := range operatorPods(t) {
+		address := forward(t, &p)
+		for token, want := range map[string]int{
+			// The API server answers with an error that it does not know a token, which counts as a failed question.
+			"": http.StatusUnauthorized, "rubbish": http.StatusInternalServerError, tokenOf(t, strangerName): http.StatusForbidden,
+		} {
+			if status, _ := getMetrics(t, address, token); status != want {
+				t.Errorf("%s answered %d, want %d", p.Name, status, want)
+			}
+		}
+		if status, text := getMetrics(t, address, tokenOf(t, scraperName)); status != http.StatusOK || !strings.Contains(text, "_build_info{") {
+			t.Errorf("%s answered %d to the one who may read:\n%s", p.Name, status, text)
+		}
+	}
+}
+
+// scrape reads the metrics of a pod of the operator.
+func scrape(t *testing.T, p *corev1.Pod) string {
+	t.Helper()
+	status, text := getMetrics(t, forward(t, p), tokenOf(t, scraperName))
+	if status != http.StatusOK {
+		t.Fatalf("%s answered %d:\n%s", p.Name, status, text)
+	}
+	return text
+}
+
+// checkMetrics wants metrics that parse and follow the rules of naming, where they are the operator's own.
+func checkMetrics(t *testing.T, text string) {
+	t.Helper()
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Errorf("the metrics do not parse: %v\n%s", err, text)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "zombie_") {
+			t.Errorf("metric %s: %s", p.Metric, p.Text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		checkPrintable(t, "a line of the metrics", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func tokenOf(t *testing.T, account string) string {
+	t.Helper()
+	token, err := output(kubectl, "create", "token", "-n", operatorNamespace, account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(token)
+}
+
+// forwarded is what kubectl port-forward says of where it listens.
+var forwarded = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+)`)
+
+// forward makes the port for metrics of a pod reachable until the test ends.
+func forward(t *testing.T, p *corev1.Pod) string {
+	t.Helper()
+	var port int32
+	for _, named := range p.Spec.Containers[0].Ports {
+		if named.Name == "metrics" {
+			port = named.ContainerPort
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	cmd := command(ctx, kubectl, "port-forward", "-n", p.Namespace, "pod/"+p.Name, fmt.Sprintf(":%d", port))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		_ = cmd.Wait() // it was killed
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	m := forwarded.FindStringSubmatch(line)
+	if m == nil {
+		t.Fatalf("kubectl port-forward to port %d of %s said %q: %v", port, p.Name, line, err)
+	}
+	return m[1]
+}
+
+func getMetrics(t *testing.T, address, token string) (status int, text string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	// The certificate was made when the program started.
+	scraper := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	response, err := scraper.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
