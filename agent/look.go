@@ -39,6 +39,7 @@ func (a *Agent) look(ctx context.Context) (look, bool) {
 	s := a.sorted(result)
 	a.logElsewhere(s.counts)
 	a.recallAges(s, now)
+	a.note(health.PartFiles, a.Peek.Hung())
 	n := a.node(s)
 	containers := a.containers(s, n, now)
 	// Before a zombie can have been seen twice, that none is counted says nothing.

@@ -31,14 +31,20 @@ const (
 	PartCgroups = "cgroups"
 	// PartNodeReport is writing the report of the node.
 	PartNodeReport = "node report"
+	// PartFiles is looking into the file systems of containers, for Go programs and inits.
+	PartFiles = "container files"
 )
 
 // parts are all of them.
-var parts = []string{PartScan, PartHostPID, PartRuntime, PartReports, PartRemediations, PartCgroups, PartNodeReport}
+var parts = []string{PartScan, PartHostPID, PartRuntime, PartReports, PartRemediations, PartCgroups, PartNodeReport, PartFiles}
 
 // isAside says whether a part is one whose failure does not make the agent not ready.
 func isAside(part string) bool {
-	return part == PartRemediations || part == PartCgroups || part == PartNodeReport
+	switch part {
+	case PartRemediations, PartCgroups, PartNodeReport, PartFiles:
+		return true
+	}
+	return false
 }
 
 // Health gathers what the parts of the agent tell of themselves. It is safe for concurrent use.

@@ -154,6 +154,7 @@ func TestHandlerAnswersProbes(t *testing.T) {
 	several.Set(PartCgroups, errBroken)
 	several.Set(PartRemediations, errBroken)
 	several.Set(PartNodeReport, errBroken)
+	several.Set(PartFiles, errBroken)
 	both, _ := newHealth()
 	both.Set(PartRemediations, errBroken)
 	tests := map[string]struct {
@@ -167,7 +168,7 @@ func TestHandlerAnswersProbes(t *testing.T) {
 		"an agent that stopped scanning is dead":          {failing, http.MethodGet, "/livez", http.StatusServiceUnavailable, "no scan finished for 1h0m0s: scans have stopped\n"},
 		"an agent that never scanned is unready":          {failing, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\n"},
 		"one that only executes nothing is ready":         {idle, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\n"},
-		"one that does not even report the node is ready": {several, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\ncgroups: broken\nnode report: broken\n"},
+		"one that does not even report the node is ready": {several, http.MethodGet, "/readyz", http.StatusOK, "ok\nremediations: broken\ncgroups: broken\nnode report: broken\ncontainer files: broken\n"},
 		"and alive": {idle, http.MethodGet, "/livez", http.StatusOK, "ok\n"},
 		"one that does not scan either is unready": {both, http.MethodGet, "/readyz", http.StatusServiceUnavailable, "container runtime: not tried yet; hostPID: not tried yet; scan: not tried yet\nremediations: broken\n"},
 		"a path of its own is nothing":             {working, http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
@@ -190,7 +191,7 @@ func TestPartsTellsWhichWork(t *testing.T) {
 	h, _ := newHealth()
 	want := map[string]bool{
 		PartScan: false, PartHostPID: false, PartRuntime: false, PartReports: true, PartRemediations: true, PartCgroups: true,
-		PartNodeReport: true,
+		PartNodeReport: true, PartFiles: true,
 	}
 	if diff := cmp.Diff(want, h.Parts()); diff != "" {
 		t.Errorf("parts at the start (-want +got):\n%s", diff)

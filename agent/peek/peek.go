@@ -5,6 +5,7 @@ package peek
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,6 +23,9 @@ const (
 	// within is how long it may take to answer one question, unless a single call hangs. It is some fifty look-ups of names and a
 	// few reads: milliseconds on a file system that answers.
 	within = 2 * time.Second
+	// hungAfter is how long one answer may take before that is told: within is looked at between calls, and five times as long is no
+	// call that is only slow.
+	hungAfter = 5 * within
 	// renewAfter is how old an answer may be before it is asked for again: a process may have become another program.
 	renewAfter = 10 * time.Minute
 	// retryAfter is how long after a look that failed it is looked again: soon, as what was busy then may answer now, but not so
@@ -61,6 +65,9 @@ type kept struct {
 	askAt time.Time
 }
 
+var errHangs = errors.New("the file system of a container does not answer; whether programs are Go programs, and which inits images hold, " +
+	"is told of no further container of the node until it does or the agent restarts")
+
 // Worker looks into containers. Its methods but Run never wait, and are safe for concurrent use.
 type Worker struct {
 	procRoot string
@@ -71,6 +78,9 @@ type Worker struct {
 
 	mu      sync.Mutex
 	answers map[question]kept
+	// at is what is being looked at, and since when; the zero time when nothing is.
+	at      question
+	atSince time.Time
 }
 
 // New returns a Worker that looks below the proc mount at procRoot. It works while Run runs.
@@ -91,16 +101,35 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case q := <-w.queue:
+			w.begin(q)
 			a, err := w.look(q, time.Now().Add(within))
 			w.keep(q, a, err)
 		}
 	}
 }
 
+func (w *Worker) begin(q question) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at, w.atSince = q, time.Now()
+}
+
+// Hung fails while a look does not come back: until it does, nothing new is learned of any container. It names the process on the
+// host that was looked at.
+func (w *Worker) Hung() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.atSince.IsZero() || time.Since(w.atSince) < hungAfter {
+		return nil
+	}
+	return fmt.Errorf("looking at process %d since %s: %w", w.at.of.PID, w.atSince.UTC().Format(time.RFC3339), errHangs)
+}
+
 // keep keeps an answer. A look that failed does not take away what an earlier one found.
 func (w *Worker) keep(q question, a answer, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.atSince = time.Time{}
 	k, ok := w.answers[q]
 	if !ok {
 		return // it was dropped to make room

@@ -2,6 +2,8 @@ package peek
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +165,42 @@ func TestNothingPilesUpWhileAFileSystemHangs(t *testing.T) {
 		}
 		if len(w.queue) != 0 {
 			t.Errorf("%d questions wait, want none", len(w.queue))
+		}
+	})
+}
+
+func TestAHangIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := make(chan struct{})
+		w := start(t, func(question, time.Time) (answer, error) {
+			<-server
+			return answer{}, nil
+		})
+		time.Sleep(time.Hour)
+		if err := w.Hung(); err != nil {
+			t.Errorf("Hung() = %v of a worker that was asked nothing, want nil", err)
+		}
+		w.GoProgram(scan.Key{PID: 7})
+		synctest.Wait()
+		since := time.Now().UTC().Format(time.RFC3339)
+		time.Sleep(hungAfter - time.Nanosecond)
+		if err := w.Hung(); err != nil {
+			t.Errorf("Hung() = %v of a look that is only slow, want nil", err)
+		}
+		time.Sleep(time.Nanosecond)
+		first := w.Hung()
+		if !errors.Is(first, errHangs) || !strings.HasPrefix(first.Error(), "looking at process 7 since "+since+": ") {
+			t.Errorf("Hung() = %v, want the process and since when", first)
+		}
+		time.Sleep(time.Hour)
+		if later := w.Hung(); later == nil || later.Error() != first.Error() {
+			t.Errorf("Hung() = %v later, want the same, so that it is logged once", later)
+		}
+		close(server)
+		synctest.Wait()
+		if err := w.Hung(); err != nil {
+			t.Errorf("Hung() = %v when the file system came back, want nil", err)
 		}
 	})
 }
