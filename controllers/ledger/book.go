@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// Retention is how long a container is remembered after its last act. It exceeds the time for which a finished
+	// Retention is how long a container is remembered after its last act. It exceeds the week that a trigger may look ahead: a leak that
+	// takes days to meet it again is still the one that a restart does not cure. And it exceeds the time for which a finished
 	// ZombieRemediation is kept, so that an attempt's number, which is part of its name, is never given twice.
-	Retention = 25 * time.Hour
+	Retention = 8 * 24 * time.Hour
 	// MaxTargets bounds the book: a thousand stay below the megabyte of an object, however long the names in them are.
 	MaxTargets = 1000
 	// MaxUnits is how many units may be under way at once. Every agent watches remediations, of which a unit has up to five.

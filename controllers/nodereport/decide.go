@@ -50,12 +50,19 @@ func decide(f facts, s report.Settings, now time.Time) verdict {
 	if f.node == nil {
 		return verdict{deletion: &deletion{ReasonNodeGone, fmt.Sprintf("the API server has no node %q", f.report.Spec.NodeName)}}
 	}
+	// The report is the memory of what was told. While that is not over it stays: else the Node had a Warning without an end, and the same
+	// would be told again as new.
+	open := meta.IsStatusConditionTrue(f.report.Status.Conditions, ConditionTold)
 	gone, left := healed(f.report, s.HealedRetention, now)
-	if gone != nil {
+	if gone != nil && !open {
 		return verdict{deletion: gone}
 	}
 	stale := f.agent.Staleness(f.report.Spec.NodeName, f.report.Status.Conditions, s.StaleAfter, s.DeleteStaleAfter, now)
-	if stale.Expired != "" {
+	switch {
+	case stale.Expired == "":
+	case open:
+		stale.CheckAgainAfter = s.DeleteStaleAfter // nodes are not watched, and this one may go
+	default:
 		return verdict{deletion: &deletion{ReasonStale, stale.Expired}}
 	}
 	told, news, end := tell(f.report, now)

@@ -140,8 +140,11 @@ func TestDecideDeletes(t *testing.T) {
 		"a report without an observation is unknown and not healed": {[]change{healedFor(2 * time.Hour), nothingIsObserved}, ""},
 		"a report that counts zombies is not healed at all":         {[]change{healedFor(2 * time.Hour), observed(func(o *v1alpha1.NodeObserved) { o.HostZombies = 1 })}, ""},
 		"nor is one that counts unattributed ones":                  {[]change{healedFor(2 * time.Hour), observed(func(o *v1alpha1.NodeObserved) { o.Unattributed = 1 })}, ""},
-		"a stale report is deleted in the end":                      {[]change{agentNotReadyFor(15 * time.Minute), markedStaleFor(10 * time.Minute)}, ReasonStale},
-		"a stale report is kept a second before":                    {[]change{agentNotReadyFor(15*time.Minute - time.Second), markedStaleFor(10 * time.Minute)}, ""},
+		"a stale report is deleted in the end":                      {[]change{told(ReasonNothing), agentNotReadyFor(15 * time.Minute), markedStaleFor(10 * time.Minute)}, ReasonStale},
+		"a stale report is kept a second before":                    {[]change{told(ReasonNothing), agentNotReadyFor(15*time.Minute - time.Second), markedStaleFor(10 * time.Minute)}, ""},
+		"a stale report of what was told and is not over is kept":   {[]change{agentNotReadyFor(24 * time.Hour), markedStaleFor(24 * time.Hour)}, ""},
+		"until its node is gone":                                    {[]change{agentNotReadyFor(24 * time.Hour), markedStaleFor(24 * time.Hour), nodeIsGone}, ReasonNodeGone},
+		"a healed report is kept while its end is not told":         {[]change{healedFor(2 * time.Hour), told(ReasonZombies)}, ""},
 		"a report never marked as stale is kept however long it is": {[]change{agentNotReadyFor(24 * time.Hour)}, ""},
 		"a node that is gone comes before everything":               {[]change{healedFor(2 * time.Hour), nodeIsGone}, ReasonNodeGone},
 		"healed comes before stale":                                 {[]change{agentNotReadyFor(time.Hour), markedStaleFor(time.Hour), healedFor(2 * time.Hour)}, ReasonHealed},
@@ -229,6 +232,7 @@ func TestDecideSaysWhenToCheckAgain(t *testing.T) {
 	}{
 		"never when all is settled":                     {nil, 0},
 		"when a healed report goes":                     {[]change{healedFor(20 * time.Minute)}, 40 * time.Minute},
+		"when the node of a stale report may be gone":   {[]change{agentNotReadyFor(24 * time.Hour), markedStaleFor(24 * time.Hour)}, 15 * time.Minute},
 		"when an agent was not ready for long enough":   {[]change{agentNotReadyFor(time.Minute)}, 4 * time.Minute},
 		"when a stale report goes":                      {[]change{agentNotReadyFor(7 * time.Minute), markedStaleFor(2 * time.Minute)}, 8 * time.Minute},
 		"when the end of zombies is to be told":         {[]change{shows(leakingAt, metav1.ConditionFalse, "", 4*time.Minute)}, 6 * time.Minute},
@@ -244,6 +248,26 @@ func TestDecideSaysWhenToCheckAgain(t *testing.T) {
 				t.Errorf("check again after %s, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// A zombie that comes every six minutes, with a retention below the ten minutes after which an end is told.
+func TestAShortRetentionForgetsNothingThatWasTold(t *testing.T) {
+	t.Parallel()
+	short := settings
+	short.HealedRetention = 5 * time.Minute
+	f := settled(healedFor(6*time.Minute), told(ReasonZombies))
+	if v := decide(f, short, now); v.deletion != nil || v.checkAgainAfter != 4*time.Minute {
+		t.Errorf("decide() deletes %+v or checks again after %s, want it kept until its end is told", v.deletion, v.checkAgainAfter)
+	}
+	later := now.Add(4 * time.Minute)
+	v := decide(f, short, later)
+	if len(v.news) != 1 || v.news[0].reason != EventNoZombiesOnNode {
+		t.Fatalf("news %+v, want the end", v.news)
+	}
+	f.report.Status.Conditions = append(f.report.Status.Conditions[:staleAt:staleAt], v.conditions...)
+	if v := decide(f, short, later); v.deletion == nil || v.deletion.reason != ReasonHealed {
+		t.Errorf("decide() = %+v once it is told, want it deleted", v)
 	}
 }
 

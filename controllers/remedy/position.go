@@ -20,7 +20,7 @@ import (
 const settleTime = 10 * time.Minute
 
 // currentPosition is the position in the ledger, or the bottom of the ladder when that one is out of date: the policy is
-// another or changed, the container was replaced by another hand, or had stopped leaking for an hour.
+// another or changed, the container was replaced by another hand, or had no leak for an hour.
 func (s situation) currentPosition() ledger.Position {
 	p := s.book.Position(s.target())
 	if p.ContainerID != s.container.ContainerID && p.Restarted {
@@ -34,9 +34,30 @@ func (s situation) currentPosition() ledger.Position {
 	return p
 }
 
-// wasQuiet is whether the container was seen to stop leaking, and did not begin again for an hour.
+// wasQuiet is whether the container was seen to stop leaking, and did not begin again for an hour. A leak that needs a day to meet the
+// trigger again has not stopped for that time: the oldest of its zombies died soon after the last act.
 func (s situation) wasQuiet(p ledger.Position) bool {
-	return !p.StoppedAt.IsZero() && !s.since.IsZero() && s.since.Sub(p.StoppedAt) >= quietTime
+	return !p.StoppedAt.IsZero() && !s.since.IsZero() && earlier(s.since, s.oldestZombie()).Sub(p.StoppedAt) >= quietTime
+}
+
+// oldestZombie is when the oldest zombie of the container died, or at the latest so; the zero time when that is not known.
+func (s situation) oldestZombie() time.Time {
+	var oldest time.Time
+	if s.container.ParentsOmitted > 0 && s.report.Status.Observed.OldestZombieTime != nil {
+		oldest = s.report.Status.Observed.OldestZombieTime.Time
+	}
+	for _, p := range s.container.Parents {
+		oldest = earlier(oldest, p.OldestZombieTime.Time)
+	}
+	return oldest
+}
+
+// earlier is the earlier of two times; a zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
 }
 
 // highestAttempt keeps a ledger that was lost from giving an attempt's number, and so a name, twice.

@@ -30,6 +30,16 @@ func TestWhereAContainerStandsOnItsLadder(t *testing.T) {
 	heldSince := func(d time.Duration) change {
 		return report(func(r *v1alpha1.ZombieReport) { r.Status.Judgement.Triggered[0].Since = at(d) })
 	}
+	// died is when the oldest of two zombies died.
+	died := func(d time.Duration) change {
+		return container(func(c *v1alpha1.ContainerObservation) {
+			c.Parents = []v1alpha1.Parent{parent(7, 10), parent(8, 10)}
+			c.Parents[0].OldestZombieTime, c.Parents[1].OldestZombieTime = at(-time.Minute), at(d)
+		})
+	}
+	stoppedAgo := func(d time.Duration) change {
+		return changes(stands(func(p *ledger.Position) { p.StoppedAt = now.Add(-d) }), heldSince(-10*time.Minute))
+	}
 	tests := map[string]struct {
 		change change
 		// wantRung is 0 where it starts anew.
@@ -44,15 +54,20 @@ func TestWhereAContainerStandsOnItsLadder(t *testing.T) {
 		"at the bottom when another hand replaced the container": {stands(func(p *ledger.Position) { p.ContainerID = "before" }), 0, 5},
 		"where it stood when this operator restarted it":         {stands(func(p *ledger.Position) { p.ContainerID, p.Restarted = "before", true }), 2, 5},
 		"where it stood when a restart has yet to show":          {stands(func(p *ledger.Position) { p.Restarted = true }), 2, 5},
-		"at the bottom when it leaks again after an hour":        {changes(stands(func(p *ledger.Position) { p.StoppedAt = now.Add(-70 * time.Minute) }), heldSince(-10*time.Minute)), 0, 5},
-		"where it stood when it leaks again within an hour":      {changes(stands(func(p *ledger.Position) { p.StoppedAt = now.Add(-70*time.Minute + time.Second) }), heldSince(-10*time.Minute)), 2, 5},
-		"where it stood when it has leaked on for hours":         {changes(stands(func(p *ledger.Position) { p.EndedAt = now.Add(-9 * time.Hour) }), heldSince(-10*time.Hour)), 2, 5},
+		"at the bottom when it leaks again after an hour":        {changes(stoppedAgo(70*time.Minute), died(-10*time.Minute)), 0, 5},
+		"where it stood when it leaked on below the trigger":     {changes(stoppedAgo(20*time.Hour), died(-20*time.Hour+time.Minute)), 2, 5},
+		"where it stood when a zombie is left of the first hour": {changes(stoppedAgo(20*time.Hour), died(-19*time.Hour-time.Second)), 2, 5},
+		"at the bottom when none is left of that hour":           {changes(stoppedAgo(20*time.Hour), died(-19*time.Hour)), 0, 5},
+		"where it stood when a parent that is not named may hold one": {changes(stoppedAgo(20*time.Hour), died(-19*time.Hour), container(func(c *v1alpha1.ContainerObservation) { c.ParentsOmitted = 1 }),
+			report(func(r *v1alpha1.ZombieReport) { r.Status.Observed.OldestZombieTime = new(at(-20 * time.Hour)) })), 2, 5},
+		"where it stood when it leaks again within an hour": {changes(stands(func(p *ledger.Position) { p.StoppedAt = now.Add(-70*time.Minute + time.Second) }), heldSince(-10*time.Minute)), 2, 5},
+		"where it stood when it has leaked on for hours":    {changes(stands(func(p *ledger.Position) { p.EndedAt = now.Add(-9 * time.Hour) }), heldSince(-10*time.Hour)), 2, 5},
 		"where it stood when it stopped for less than an hour": {changes(stands(func(p *ledger.Position) {
 			p.EndedAt, p.StoppedAt = now.Add(-9*time.Hour), now.Add(-70*time.Minute+time.Second)
 		}), heldSince(-10*time.Minute)), 2, 5},
 		"at the bottom when it stopped for an hour": {changes(stands(func(p *ledger.Position) {
 			p.EndedAt, p.StoppedAt = now.Add(-9*time.Hour), now.Add(-70*time.Minute)
-		}), heldSince(-10*time.Minute)), 0, 5},
+		}), heldSince(-10*time.Minute), died(-10*time.Minute)), 0, 5},
 		"where it stood when it was not seen to stop, as its report was lost": {changes(stands(func(p *ledger.Position) {
 			p.EndedAt = now.Add(-9 * time.Hour)
 		}), heldSince(-10*time.Minute)), 2, 5},

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
@@ -49,11 +50,38 @@ func TestAShortBreakDoesNotStartTheLadderAnew(t *testing.T) {
 	}
 	w.leaks(9)
 	w.pass(time.Hour)
+	w.reports(func(o *v1alpha1.Observed) {
+		o.Containers[0].Parents[0].OldestZombieTime = metav1.NewTime(w.clock.Now())
+	})
 	w.leaks(10)
 	w.pass(time.Minute)
 	w.reconcile()
 	if r := w.one(); r.Spec.Attempt != 2 || w.next().Reason != ReasonActing {
 		t.Errorf("after an hour: attempt %d, next %+v", r.Spec.Attempt, w.next())
+	}
+}
+
+// openreplay: a probe leaks 24 processes a minute, and it takes most of a day until they matter again.
+func TestALeakThatTakesADayToComeBackIsNotRestartedForEver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, ladder(restart))
+	for range 12 {
+		w.leaks(10)
+		w.pass(2 * time.Minute)
+		w.reconcile()
+		if w.next().Reason == ReasonActing {
+			w.ends(v1alpha1.OutcomeCleared)
+		}
+		began := metav1.NewTime(w.clock.Now().Add(time.Minute))
+		w.reports(func(o *v1alpha1.Observed) { o.Containers[0].Parents[0].OldestZombieTime = began })
+		w.leaks(9)
+		w.pass(20 * time.Hour)
+	}
+	w.leaks(10)
+	w.pass(2 * time.Minute)
+	w.reconcile()
+	if next := w.next(); len(w.remediations()) != maxTries || next.Reason != ReasonLadderExhausted {
+		t.Errorf("%d restarts in ten days, next %+v; want %d and nothing more", len(w.remediations()), next, maxTries)
 	}
 }
 

@@ -12,6 +12,13 @@ import (
 // those that are yet to be used: the births of the container must take a tenth of them.
 const zombieShare = 10
 
+// isOld is whether a real part of the container's zombies has the age that a trigger counts. A parent that waits now and then never
+// lets them get so old, however many PIDs they hold meanwhile.
+func isOld(t v1alpha1.Trigger, c v1alpha1.ContainerObservation) bool {
+	old := int64(zombiesOfAge(c, t))
+	return old > 0 && old*zombieShare >= int64(c.Zombies)
+}
+
 // holds says which part of a trigger a container meets at a time, by the reason of the condition Triggered; "" when none. A part
 // that is not set, and one of which the report knows nothing, is not met.
 func holds(t v1alpha1.Trigger, c v1alpha1.ContainerObservation, now time.Time) string {
@@ -36,9 +43,9 @@ func zombiesOfAge(c v1alpha1.ContainerObservation, t v1alpha1.Trigger) int32 {
 	return 0
 }
 
-// usesPIDs is whether as much of the limit is used as a trigger wants, by zombies of the container to a real part.
+// usesPIDs is whether as much of the limit is used as a trigger wants, by zombies of the container to a real part, some of them old.
 func usesPIDs(t v1alpha1.Trigger, c v1alpha1.ContainerObservation) bool {
-	return c.PIDs != nil && c.PIDs.UsedPercent >= t.PIDUsagePercent && zombiesMatter(c)
+	return isOld(t, c) && c.PIDs != nil && c.PIDs.UsedPercent >= t.PIDUsagePercent && zombiesMatter(c)
 }
 
 // zombiesMatter is whether the container's zombies are a real part of the PIDs in use.
@@ -47,10 +54,10 @@ func zombiesMatter(c v1alpha1.ContainerObservation) bool {
 }
 
 // untilNear is after what time the forecast of exhaustion is as near as a trigger wants, by zombies of the container to a real part;
-// not above zero when it is. It is false where the trigger does not ask for it, where there is no forecast, and where others than
-// this container use up the PIDs: the limit may be the node's, and then every container on it has the same forecast.
+// not above zero when it is. It is false where the trigger does not ask for it, where there is no forecast, where no zombie gets old, and
+// where others than this container use up the PIDs: the limit may be the node's, and then every container on it has the same forecast.
 func untilNear(t v1alpha1.Trigger, c v1alpha1.ContainerObservation, now time.Time) (time.Duration, bool) {
-	if t.ExhaustionWithinSeconds == 0 || c.ExhaustionTime == nil || c.PIDs == nil {
+	if t.ExhaustionWithinSeconds == 0 || c.ExhaustionTime == nil || c.PIDs == nil || !isOld(t, c) {
 		return 0, false
 	}
 	within := time.Duration(t.ExhaustionWithinSeconds) * time.Second
@@ -92,6 +99,9 @@ func (s situation) triggerSentence() string {
 		}
 		has = append(has, end)
 		wants = append(wants, fmt.Sprintf("an end within %d s, a tenth by its births", t.ExhaustionWithinSeconds))
+	}
+	if s.held == "" && t.PIDUsagePercent+t.ExhaustionWithinSeconds > 0 && !isOld(t, c) {
+		has = append(has, fmt.Sprintf("hardly a zombie that is dead for %d s", t.MinAgeSeconds))
 	}
 	return fmt.Sprintf("Container %s has %s; policy %s wants %s, for %d s.",
 		c.Name, strings.Join(has, ", "), s.ruling.Reference.Name, strings.Join(wants, " or "), int(s.heldFor()/time.Second))

@@ -1,6 +1,8 @@
 package remedy
 
 import (
+	"cmp"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,10 +79,39 @@ func TestWhichPartOfATriggerHolds(t *testing.T) {
 			t.Parallel()
 			c := leakingContainer()
 			c.PIDs, c.ExhaustionTime, c.Births = tc.pids, tc.end, bornPerHour(1000)
+			tc.trigger.MinAgeSeconds = cmp.Or(tc.trigger.MinAgeSeconds, 300) // as the API server does
 			if got := holds(tc.trigger, c, now); got != tc.want {
 				t.Errorf("holds() = %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// A sawtooth: the parent waits, only late, and then for all.
+func TestNoPartFiresForAParentThatWaitsNowAndThen(t *testing.T) {
+	t.Parallel()
+	sawtooth := func(old int32) change {
+		return container(func(c *v1alpha1.ContainerObservation) {
+			c.Zombies, c.Ages = 180, []v1alpha1.AgeCount{{MinAgeSeconds: 30, Zombies: 180}, {MinAgeSeconds: 60, Zombies: 120}, {MinAgeSeconds: 300, Zombies: old}}
+			c.PIDs, c.Births, c.ExhaustionTime = usedOf(190, 200, 95), bornPerHour(3600), new(at(time.Minute))
+			c.PIDs.LimitedBy = v1alpha1.PIDLimitContainer
+		})
+	}
+	for part, asked := range map[string]change{
+		"zombies": only(func(tr *v1alpha1.Trigger) { tr.Zombies = 18 }), "pidUsagePercent": pidTrigger(50), "exhaustionWithinSeconds": forecastTrigger(604800),
+	} {
+		for _, old := range []int32{0, 17} {
+			if v := decide(leaking(asked, sawtooth(old)), now); v.act != nil || v.judgement.Next.Reason != ReasonNotTriggered {
+				t.Errorf("%s, with %d zombies that are old: act %+v, next %+v", part, old, v.act, v.judgement.Next)
+			}
+		}
+		if v := decide(leaking(asked, sawtooth(18)), now); v.act == nil {
+			t.Errorf("%s, where a tenth gets old: no act, next %+v", part, v.judgement.Next)
+		}
+	}
+	v := decide(leaking(pidTrigger(50), sawtooth(0)), now)
+	if got := v.judgement.Next.Message; !strings.Contains(got, "hardly a zombie that is dead for 300 s") {
+		t.Errorf("message %q does not say what is missing", got)
 	}
 }
 
