@@ -42,6 +42,38 @@ func TestTheFirstReportKnowsWhyTheParentDoesNotWait(t *testing.T) {
 	})
 }
 
+// A container within the container may be paused: its processes are frozen, those around it are not.
+func TestAParentIsFrozenWithItsOwnCgroup(t *testing.T) {
+	t.Parallel()
+	for about, tc := range map[string]struct {
+		cgroup string // of the parent, below that of the container
+		want   v1alpha1.Cause
+	}{
+		"in the frozen one": {"/docker/paused", v1alpha1.CauseParentFrozen},
+		"beside it":         {"/docker/runs", v1alpha1.CauseParentDoesNotWait},
+	} {
+		t.Run(about, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, s := newNode(t), newServer(t)
+				const container, parent = "/kubepods/web/" + appID, appPID + 500
+				n.process(parent, appPID, "S", appNS, container+tc.cgroup, parent, 500)
+				n.thread(parent, "S (sleeping)")
+				n.process(parent+1, parent, "Z", appNS, "/", parent+1, 501)
+				n.cgroup(container+"/cgroup.events", "populated 1\nfrozen 0\n")
+				n.cgroup(container+"/docker/paused/cgroup.events", "populated 1\nfrozen 1\n")
+				a, _ := newAgent(t, n, s)
+				defer run(t, a)()
+				pass(1)
+				wantCalls(t, s, "at the second look", "get", "spec", "status")
+				if got := s.report(t).Status.Observed.Containers[0].Parents[0].Cause; got != tc.want {
+					t.Errorf("cause = %s, want %s", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
 func TestRunTellsHowFarPIDsAreUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -44,12 +44,12 @@ func (a *Agent) levels(containerID string) []cgroup.Level {
 	return levels
 }
 
-// frozen is whether a container is known to be frozen.
-func (a *Agent) frozen(containerID string) bool {
+// frozen is whether a process of a container, in the cgroups with these paths, is known to be frozen.
+func (a *Agent) frozen(containerID string, paths []string) bool {
 	if a.Cgroups == nil {
 		return false
 	}
-	frozen, err := a.Cgroups.Frozen(containerID)
+	frozen, err := a.Cgroups.Frozen(containerID, paths)
 	return err == nil && frozen
 }
 

@@ -25,14 +25,9 @@ func (a *Agent) parents(s sorted, now time.Time) map[scan.Key]diagnose.Evidence 
 	for _, c := range a.Inventory.Containers() {
 		counted := observe.Holders(observe.Counted(s.zombies[c.ID], now))
 		reaperHolds := slices.ContainsFunc(counted, func(h observe.Holder) bool { return h.PID == 1 })
-		read := worst(counted, slices.Concat(s.zombies[c.ID], s.fresh[c.ID]))
-		if len(read) == 0 {
-			continue
-		}
-		frozen := a.frozen(c.ID)
-		for _, subject := range read {
-			subject.Frozen, subject.ReaperHolds, subject.ContainerInit = frozen, reaperHolds, initOf(c)
-			subject.ContainerNamespace = c.Namespace
+		for _, subject := range worst(counted, slices.Concat(s.zombies[c.ID], s.fresh[c.ID])) {
+			subject.ReaperHolds, subject.ContainerInit, subject.ContainerNamespace = reaperHolds, initOf(c), c.Namespace
+			subject.Frozen = a.frozen(c.ID, subject.Parent.Cgroups)
 			subjects = append(subjects, subject)
 		}
 	}

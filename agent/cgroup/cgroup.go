@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -20,16 +19,14 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
-// FS is the host's cgroup mount: everything is read below its root, so a directory of fixtures serves as a fake. It may be
-// used by several goroutines at a time.
+// FS is the host's cgroup mount: everything is read below its root, so a directory of fixtures serves as a fake. It is not
+// safe for concurrent use.
 type FS struct {
 	// pids is the directory of the hierarchy with the pids controller.
 	pids string
 	// freezer is the directory of the hierarchy that freezes, unified whether that is cgroup v2's.
 	freezer string
 	unified bool
-
-	mu sync.Mutex
 	// found are the directories of containers by ID, relative to a hierarchy.
 	found map[string]string
 	// sought is how many times a container was sought in vain.
@@ -82,7 +79,7 @@ type Level struct {
 // Levels reads the cgroup of a container, that of its pod, and those above, in this order. One that has no limit on
 // processes, as the root, is left out; there is none where the container's cgroup was not found or is gone.
 func (f *FS) Levels(containerID string) ([]Level, error) {
-	path, ok := f.path(containerID)
+	path, ok := f.found[containerID]
 	if !ok {
 		return nil, nil
 	}
@@ -131,30 +128,35 @@ func (f *FS) level(dir string) (level Level, ok bool, err error) {
 	return Level{Used: used, Max: most, Refused: refused}, err == nil, err
 }
 
-// Frozen says whether the processes of a container are frozen, by its own cgroup or one above. It is false where that was
-// not found or is gone, and while it freezes.
-func (f *FS) Frozen(containerID string) (bool, error) {
-	path, ok := f.path(containerID)
+// Frozen says whether a process of a container is frozen, by the cgroup that it is in or one above. Its paths are those that
+// /proc/PID/cgroup shows: what is frozen may be a cgroup below the container's, such as a container in it that was paused. On
+// cgroup v1 they are of all hierarchies, with that which freezes among them. It is false where the container's cgroup was not
+// found or is gone, and while it freezes.
+func (f *FS) Frozen(containerID string, paths []string) (bool, error) {
+	container, ok := f.found[containerID]
 	if !ok {
 		return false, nil
 	}
-	dir := filepath.Join(f.freezer, path)
+	dirs := []string{container}
+	for _, path := range paths {
+		if inner := below(containerID, path); inner != "" {
+			dirs = append(dirs, filepath.Join(container, inner))
+		}
+	}
 	file, parse := "freezer.state", parseState // the effective state: that of the cgroups above counts in
 	if f.unified {
 		file, parse = "cgroup.events", parseFrozen // likewise
 	}
-	frozen, _, err := read(dir, file, parse)
-	if err != nil {
-		return false, fmt.Errorf("reading freezer of container %q: %w", containerID, err)
+	for _, dir := range dirs {
+		frozen, _, err := read(filepath.Join(f.freezer, dir), file, parse)
+		if err != nil {
+			return false, fmt.Errorf("reading freezer of container %q: %w", containerID, err)
+		}
+		if frozen {
+			return true, nil
+		}
 	}
-	return frozen, nil
-}
-
-func (f *FS) path(containerID string) (string, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	path, ok := f.found[containerID]
-	return path, ok
+	return false, nil
 }
 
 // read reads a file of a cgroup. It is false when there is none: a cgroup may vanish at any time, and not each has every
@@ -194,8 +196,6 @@ var errTooMany = errors.New("too many cgroups")
 // Refresh finds the cgroups of these containers, and forgets all others. It walks through the tree only for containers that
 // it does not know yet.
 func (f *FS) Refresh(containerIDs []string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	wanted, missing := map[string]bool{}, false
 	for _, id := range containerIDs {
 		wanted[id] = true

@@ -288,25 +288,41 @@ func TestFrozen(t *testing.T) {
 	v1 := func(state string) tree {
 		return tree{"pids/cgroup.procs": "", "freezer/cgroup.procs": "", "pids/" + dir + idA + "/x": "", "freezer/" + dir + idA + "/freezer.state": state}
 	}
+	thawed := func() tree { return v2().with(dir+idA+"/cgroup.events", "frozen 0\n") }
+	inner := thawed().with(dir+idA+"/docker/inner/cgroup.events", "frozen 1\n")
+	at := func(paths ...string) []string { return paths }
 	tests := map[string]struct {
-		tree tree
-		want bool
+		tree  tree
+		paths []string // of the process
+		want  bool
 	}{
-		"v1, frozen":                       {v1("FROZEN\n"), true},
-		"v1, while it freezes":             {v1("FREEZING\n"), false},
-		"v1, thawed":                       {v1("THAWED\n"), false},
-		"v1, not in the freezer":           {tree{"pids/cgroup.procs": "", "freezer/cgroup.procs": "", "pids/" + dir + idA + "/x": ""}, false},
-		"v2, frozen":                       {v2().with(dir+idA+"/cgroup.events", "populated 1\nfrozen 1\n"), true},
-		"v2, thawed":                       {v2().with(dir+idA+"/cgroup.events", "populated 1\nfrozen 0\n"), false},
-		"v2, before Linux 5.2":             {v2().with(dir+idA+"/cgroup.events", "populated 1\n"), false},
-		"v1 for PIDs, v2 for the freezer":  {tree{"pids/cgroup.procs": "", "pids/" + dir + idA + "/x": "", "unified/" + dir + idA + "/cgroup.events": "frozen 1\n"}, true},
-		"a container that was not found":   {v2(), false},
-		"v2, the container above it alone": {v2().with(dir+idA+"/cgroup.events", "frozen 0\n").with(dir+idA+"/inner/cgroup.events", "frozen 1\n"), false},
+		"v1, frozen":                            {v1("FROZEN\n"), nil, true},
+		"v1, while it freezes":                  {v1("FREEZING\n"), nil, false},
+		"v1, thawed":                            {v1("THAWED\n"), nil, false},
+		"v1, not in the freezer":                {tree{"pids/cgroup.procs": "", "freezer/cgroup.procs": "", "pids/" + dir + idA + "/x": ""}, nil, false},
+		"v2, frozen":                            {v2().with(dir+idA+"/cgroup.events", "populated 1\nfrozen 1\n"), nil, true},
+		"v2, thawed":                            {v2().with(dir+idA+"/cgroup.events", "populated 1\nfrozen 0\n"), nil, false},
+		"v2, before Linux 5.2":                  {v2().with(dir+idA+"/cgroup.events", "populated 1\n"), nil, false},
+		"v1 for PIDs, v2 for the freezer":       {tree{"pids/cgroup.procs": "", "pids/" + dir + idA + "/x": "", "unified/" + dir + idA + "/cgroup.events": "frozen 1\n"}, nil, true},
+		"a container that was not found":        {v2(), at("/" + dir + idA), false},
+		"v2, a cgroup below, with the process":  {inner, at("/" + dir + idA + "/docker/inner"), true},
+		"seen from another cgroup namespace":    {inner, at("/../../pod1/" + idA + "/docker/inner"), true},
+		"by the name that systemd gives":        {v2().with("a.slice/crio-"+idA+".scope/b/cgroup.events", "frozen 1\n"), at("/a.slice/crio-" + idA + ".scope/b"), true},
+		"v1, a cgroup below, with the process":  {v1("THAWED\n").with("freezer/"+dir+idA+"/b/freezer.state", "FROZEN\n"), at("/"+dir+idA, "/"+dir+idA+"/b"), true},
+		"v1, thawed, below by another one only": {v1("THAWED\n"), at("/"+dir+idA, "/"+dir+idA+"/b"), false},
+		"the container above one below":         {v2().with(dir+idA+"/cgroup.events", "frozen 1\n"), at("/" + dir + idA + "/gone"), true},
+		"a cgroup below, the process beside it": {inner, at("/" + dir + idA + "/docker/other"), false},
+		"a cgroup below, the process above it":  {inner, at("/" + dir + idA + "/docker"), false},
+		"a cgroup below, the process at home":   {inner, at("/" + dir + idA), false},
+		"a process that is outside":             {inner, at("/docker/inner", "/"+dir+idB+"/docker/inner"), false},
+		"a path that would lead to another":     {thawed().with(dir+idB+"/cgroup.events", "frozen 1\n"), at("/"+dir+idA+"/../"+idB, "/"+dir+idA+"/x/../../"+idB), false},
+		"a path that would lead to the pod":     {thawed().with(dir+"/cgroup.events", "frozen 1\n"), at("/"+dir+idA+"/..", "/"+dir+idA+"/", "/"+dir+idA+"//.."), false},
+		"a name of dots, which is one":          {thawed().with(dir+idA+"/.../cgroup.events", "frozen 1\n"), at("/" + dir + idA + "/..."), true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got, err := open(t, tc.tree.mount(t), idA).Frozen(idA); got != tc.want || err != nil {
+			if got, err := open(t, tc.tree.mount(t), idA).Frozen(idA, tc.paths); got != tc.want || err != nil {
 				t.Errorf("Frozen() = %t, %v, want %t", got, err, tc.want)
 			}
 		})
@@ -334,7 +350,7 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 		})
 	}
 	frozen := v2().with(dir+idA+"/cgroup.events/x", "")
-	if _, err := open(t, frozen.mount(t), idA).Frozen(idA); err == nil || !strings.Contains(err.Error(), idA) {
+	if _, err := open(t, frozen.mount(t), idA).Frozen(idA, nil); err == nil || !strings.Contains(err.Error(), idA) {
 		t.Errorf("Frozen() = %v, want an error that names the container", err)
 	}
 }

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,32 @@ func FuzzContainerOf(f *testing.F) {
 		}
 		if containerOf("cri-containerd-"+idA+".scope") != idA || (containerOf(name) == idA && !ofContainer(name)) {
 			t.Errorf("containerOf(%q) is %s, but it would be walked into", name, idA)
+		}
+	})
+}
+
+// What a tenant calls its cgroups leads nowhere but below its container.
+func FuzzBelow(f *testing.F) {
+	for _, seed := range []string{
+		"", "/", "/" + idA, "/../kubepods/pod1/" + idA + "/x", "/kubepods/crio-" + idA + ".scope/x/y", "/" + idA + "/..", "/" + idA + "/../" + idB,
+		"/" + idA + "/" + idA + "/x", "/" + idA + "//x", "/" + idA + "/x/../../y", "/" + idA + "/...", "/" + idA + "/\xff\n\x00",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		inner := below(idA, path)
+		if inner == "" {
+			return
+		}
+		if dir := filepath.Join("container", inner); dir != "container" && !strings.HasPrefix(dir, "container/") {
+			t.Errorf("below(%q) = %q, which leads to %q", path, inner, dir)
+		}
+		container, ok := strings.CutSuffix(path, "/"+inner)
+		if first := strings.Index(container, idA); !ok || first < 0 || strings.Contains(container[first:], "/") {
+			t.Errorf("below(%q) = %q, want all after the first part with the ID", path, inner)
+		}
+		if outside := strings.ReplaceAll(path, idA, idB); below(idA, outside) != "" {
+			t.Errorf("below(%q) = %q, want nothing without the ID", outside, below(idA, outside))
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -43,6 +44,17 @@ func ofContainer(name string) bool {
 		}
 	}
 	return false
+}
+
+// below cuts from the cgroup path of a process what is below the cgroup of its container: after the outermost part that carries
+// the container's ID. It is "" when there is nothing, or nothing that stays below: these names are a tenant's.
+func below(containerID, path string) string {
+	_, rest, _ := strings.Cut(path, containerID)
+	_, inner, _ := strings.Cut(rest, "/")
+	if !filepath.IsLocal(inner) {
+		return ""
+	}
+	return inner
 }
 
 var (

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zombie-operator/zombie-operator/agent/kernel"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -163,7 +165,7 @@ func TestRealLevelsOfARemovedContainerAreNone(t *testing.T) {
 	if c.fs.freezer != c.fs.pids {
 		remove(t, filepath.Join(c.fs.freezer, c.pod, c.id))
 	}
-	if frozen, err := c.fs.Frozen(c.id); frozen || err != nil {
+	if frozen, err := c.fs.Frozen(c.id, nil); frozen || err != nil {
 		t.Errorf("Frozen() = %t, %v, want not", frozen, err)
 	}
 }
@@ -184,21 +186,23 @@ func TestRealFileOfARemovedCgroupIsGone(t *testing.T) {
 	}
 }
 
-func TestRealFrozenOfTheContainerAndOfItsPod(t *testing.T) {
+func TestRealFrozenOfTheContainerItsPodAndWhatIsBelow(t *testing.T) {
 	t.Parallel()
 	roots := []string{mountPoint}
 	if exists(mountPoint, "unified", "cgroup.controllers") {
 		roots = append(roots, filepath.Join(mountPoint, "unified")) // where v1 has the controllers, v2 freezes all the same
 	}
 	for _, root := range roots {
-		for _, of := range []string{"container", "pod"} {
+		for of, inner := range map[string]string{"container": "", "pod": "", "cgroup below": "docker/...", "pod, process below": "docker/..."} {
 			t.Run(root+", by the "+of, func(t *testing.T) {
 				t.Parallel()
 				c := newContainer(t, root)
-				c.run(t)
-				dir := filepath.Join(c.fs.freezer, c.pod)
-				if of == "container" {
-					dir = filepath.Join(dir, c.id)
+				c.mkdir(t, inner)
+				pid := c.run(t).cmd.Process.Pid
+				dir := filepath.Join(c.fs.freezer, c.pod, c.id, inner)
+				write(t, filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid))
+				if strings.HasPrefix(of, "pod") {
+					dir = filepath.Join(c.fs.freezer, c.pod)
 				}
 				file, freeze, thaw := filepath.Join(dir, "freezer.state"), "FROZEN", "THAWED"
 				if c.fs.unified {
@@ -208,7 +212,7 @@ func TestRealFrozenOfTheContainerAndOfItsPod(t *testing.T) {
 				for _, want := range []bool{false, true, false} {
 					write(t, file, map[bool]string{true: freeze, false: thaw}[want])
 					eventually(t, fmt.Sprintf("frozen: %t", want), func() bool {
-						frozen, err := c.fs.Frozen(c.id)
+						frozen, err := c.fs.Frozen(c.id, paths(t, pid))
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -218,4 +222,34 @@ func TestRealFrozenOfTheContainerAndOfItsPod(t *testing.T) {
 			})
 		}
 	}
+}
+
+// mkdir makes cgroups below the container's in the hierarchy that freezes, one in the other.
+func (c container) mkdir(t *testing.T, inner string) {
+	t.Helper()
+	path := filepath.Join(c.fs.freezer, c.pod, c.id)
+	for name := range strings.SplitSeq(inner, "/") {
+		dir := filepath.Join(path, name)
+		if path = dir; name == "" {
+			continue
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { remove(t, dir) })
+	}
+}
+
+// paths are the cgroup paths of a process, as a scan reads them.
+func paths(t *testing.T, pid int) []string {
+	t.Helper()
+	proc, err := kernel.New("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := proc.Cgroups(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }

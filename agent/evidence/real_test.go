@@ -1,15 +1,12 @@
 package evidence
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -286,40 +283,6 @@ func TestRealParentThatEnded(t *testing.T) {
 	eventually(t, func() string { return "its end" }, func() bool { return !g.Look([]Subject{s})[s.Parent.Key].Read })
 }
 
-// freezer is a way to freeze a process: a cgroup mount, what is written where to freeze and to thaw, and where to read that it is frozen.
-type freezer struct{ mount, file, freeze, thaw, state, frozen string }
-
-func TestRealParentThatIsFrozen(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		freezer func(t *testing.T) freezer
-		kill    bool // SIGKILL may help
-	}{
-		"by cgroup v1": {func(t *testing.T) freezer {
-			t.Helper()
-			return freezer{mount(t, "cgroup", "freezer"), "freezer.state", "FROZEN", "THAWED", "freezer.state", "FROZEN"}
-		}, false},
-		"by cgroup v2": {func(t *testing.T) freezer {
-			t.Helper()
-			return freezer{mount(t, "cgroup2", ""), "cgroup.freeze", "1", "0", "cgroup.events", "frozen 1"}
-		}, true},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := tc.freezer(t)
-			s := subject(t, openProc(t), startRole(t, actorDefault))
-			f.hold(t, s.Parent.PID)
-			s.Frozen = true
-			d := settle(t, s, inC{}, v1alpha1.CauseParentFrozen, func(e diagnose.Evidence) bool { return e.State != "" && e.Wchan != "" })
-			t.Log(d.Evidence)
-			if may := !cannot(d, v1alpha1.RemedySIGKILL); may != tc.kill || !cannot(d, v1alpha1.RemedySIGTERM) {
-				t.Errorf("cannot help: %v, want SIGTERM, and SIGKILL possible: %t", d.CannotHelp, tc.kill)
-			}
-		})
-	}
-}
-
 // leaveOut leaves a test out, except where leaving it out would hide a failure.
 func leaveOut(t *testing.T, why string) {
 	t.Helper()
@@ -327,55 +290,4 @@ func leaveOut(t *testing.T, why string) {
 		t.Fatal("REQUIRE_E2E=1, but " + why)
 	}
 	t.Skip(why)
-}
-
-// mount finds where a cgroup hierarchy is mounted.
-func mount(t *testing.T, kind, option string) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		leaveOut(t, "only root may freeze")
-	}
-	raw, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(raw) {
-		fields := strings.Fields(string(line))
-		if fields[2] == kind && (option == "" || strings.Contains(","+fields[3]+",", ","+option+",")) {
-			return fields[1]
-		}
-	}
-	t.Skipf("no %s %s is mounted", kind, option) // a machine may have one version of cgroups alone
-	return ""
-}
-
-// hold freezes a process until the test ends.
-func (f freezer) hold(t *testing.T, pid int) {
-	t.Helper()
-	dir := filepath.Join(f.mount, fmt.Sprintf("evidence-test-%d", pid))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	put := func(file, text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(func() {
-		put(filepath.Join(dir, f.file), f.thaw)
-		put(filepath.Join(f.mount, "cgroup.procs"), strconv.Itoa(pid))
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	put(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid))
-	put(filepath.Join(dir, f.file), f.freeze)
-	eventually(t, func() string { return "the cgroup is frozen" }, func() bool {
-		raw, err := os.ReadFile(filepath.Join(dir, f.state))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(string(raw), f.frozen)
-	})
 }
