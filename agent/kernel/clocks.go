@@ -6,20 +6,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // ErrNoDeathTime says that it cannot be known when a process died: this kernel does not tell (it was built without
-// SCHED_DEBUG), or the reader may not run on the CPU whose clock it takes (the kubelet may keep CPUs for one container).
+// SCHED_DEBUG), or the reader may not run on the CPU whose clock it takes (the kubelet may keep CPUs for one container), or
+// must not (CPUs may be isolated).
 var ErrNoDeathTime = errors.New("the kernel does not tell when a process died")
 
 // Clocks tell the times of processes, as of one look at many of them: each clock is read once.
 type Clocks struct {
 	fs     FS
 	uptime time.Duration
+	// isolated are the CPUs whose clock is not read.
+	isolated unix.CPUSet
 	// now holds the reading of each CPU's clock, taken at readAt.
 	now    map[int]time.Duration
 	readAt map[int]time.Time
@@ -35,7 +37,7 @@ func (f FS) Clocks() (*Clocks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing uptime: %w", err)
 	}
-	return &Clocks{fs: f, uptime: uptime, now: map[int]time.Duration{}, readAt: map[int]time.Time{}}, nil
+	return &Clocks{fs: f, uptime: uptime, isolated: f.isolated(), now: map[int]time.Duration{}, readAt: map[int]time.Time{}}, nil
 }
 
 // tick is the unit of start times in /proc; the kernel shows them in hundredths of a second on every machine.
@@ -83,26 +85,16 @@ func (c *Clocks) cpu(cpu int) (time.Duration, error) {
 	return c.now[cpu] + time.Since(c.readAt[cpu]), nil
 }
 
-// readOn moves the calling thread to a CPU: being switched in there stamps it with that CPU's clock.
+// readOn reads a CPU's clock on that CPU: being switched in there stamps a thread with it.
 func (c *Clocks) readOn(cpu int) (time.Duration, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var allowed, only unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
-		return 0, fmt.Errorf("reading the allowed CPUs: %w", err)
+	if c.isolated.IsSet(cpu) {
+		return 0, fmt.Errorf("moving to isolated CPU %d: %w", cpu, ErrNoDeathTime)
 	}
-	only.Set(cpu)
-	err := unix.SchedSetaffinity(0, &only)
-	if errors.Is(err, unix.EINVAL) { // none of the CPUs is one that this process may use
-		return 0, fmt.Errorf("moving to CPU %d: %w", cpu, ErrNoDeathTime)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("moving to CPU %d: %w", cpu, err)
-	}
-	raw, err := os.ReadFile(filepath.Join(c.fs.root, "thread-self", "sched"))
-	if restoreErr := unix.SchedSetaffinity(0, &allowed); restoreErr != nil {
-		return 0, fmt.Errorf("moving back to the allowed CPUs: %w", restoreErr)
-	}
+	var raw []byte
+	err := onCPU(cpu, func() (err error) {
+		raw, err = os.ReadFile(filepath.Join(c.fs.root, "thread-self", "sched"))
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("reading own sched: %w", err)
 	}

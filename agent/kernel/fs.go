@@ -23,6 +23,8 @@ const stateDead = "X"
 type FS struct {
 	root string
 	proc procfs.FS
+	// sys is the sysfs mount: what is read there is the same in every container.
+	sys string
 }
 
 // New returns the proc mount at root. It fails when root is not a directory.
@@ -31,7 +33,7 @@ func New(root string) (FS, error) {
 	if err != nil {
 		return FS{}, fmt.Errorf("opening proc mount %q: %w", root, err)
 	}
-	return FS{root: root, proc: proc}, nil
+	return FS{root: root, proc: proc, sys: "/sys"}, nil
 }
 
 // Process is what one line of /proc/PID/stat tells.
