@@ -12,7 +12,8 @@ import (
 var ErrNoChildren = errors.New("the kernel lists no children")
 
 // Children lists the children of one process, the zombies among them too, without reading all processes. While others are
-// reaped the kernel may skip one: who is in the list is a child, but who is not may be one all the same.
+// reaped the kernel may skip one: who is in the list is a child, but who is not may be one all the same. It reads every thread,
+// however many there are: each has a list of its own, and to leave some out would pass for zombies that are gone.
 func (f FS) Children(pid int) ([]int, error) {
 	threads, err := os.ReadDir(f.path(pid, "task"))
 	if err != nil {

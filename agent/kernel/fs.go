@@ -137,19 +137,20 @@ func (f FS) Cgroups(pid int) ([]string, error) {
 // LiveCgroups reads the cgroup paths of a process whose leader has exited from one of its living threads: on cgroup v1
 // what has exited shows "/" only. It fails with fs.ErrNotExist when no thread lives any more.
 func (f FS) LiveCgroups(pid int) ([]string, error) {
-	threads, err := os.ReadDir(f.path(pid, "task"))
+	tids, _, err := f.tids(pid)
 	if err != nil {
-		return nil, fmt.Errorf("listing threads of process %d: %w", pid, err)
+		return nil, err
 	}
-	for _, thread := range threads {
-		live, err := f.threadLives(pid, thread.Name())
-		if IsVanished(err) || err == nil && !live {
+	for _, tid := range tids {
+		dir := filepath.Join("task", strconv.Itoa(tid))
+		live, err := f.threadLives(pid, filepath.Join(dir, "status"))
+		if IsVanished(err) || (err == nil && !live) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		raw, err := f.read(pid, filepath.Join("task", thread.Name(), "cgroup"))
+		raw, err := f.read(pid, filepath.Join(dir, "cgroup"))
 		if IsVanished(err) {
 			continue
 		}
@@ -161,17 +162,17 @@ func (f FS) LiveCgroups(pid int) ([]string, error) {
 	return nil, fmt.Errorf("finding a living thread of process %d: %w", pid, fs.ErrNotExist)
 }
 
-// threadLives says whether a thread has not exited.
-func (f FS) threadLives(pid int, thread string) (bool, error) {
-	raw, err := f.read(pid, filepath.Join("task", thread, "status"))
+// threadLives says by its status file whether a thread has not exited.
+func (f FS) threadLives(pid int, file string) (bool, error) {
+	raw, err := f.read(pid, file)
 	if err != nil {
 		return false, err
 	}
 	status, err := parseStatus(raw)
 	if err != nil {
-		return false, fmt.Errorf("parsing status of thread %s of process %d: %w", thread, pid, err)
+		return false, fmt.Errorf("parsing %s of process %d: %w", file, pid, err)
 	}
-	return status.State != StateZombie && status.State != stateDead, nil
+	return alive(status.State), nil
 }
 
 // PIDNamespace reads the inode of the PID namespace of a process; it works for zombies too.

@@ -74,10 +74,9 @@ func (f FS) Threads(pid int) (Threads, error) {
 	return threads, nil
 }
 
-// alive says whether a thread in a state still runs now and then: an exited leader is kept as Z while other threads live,
-// and X is a thread on its way out.
+// alive says whether a thread in a state still runs now and then: an exited leader is kept as Z while other threads live.
 func alive(state string) bool {
-	return state != StateZombie && state != "X"
+	return state != StateZombie && state != stateDead
 }
 
 // tids lists the first threads of a process, and whether these are all. The leader comes first.
