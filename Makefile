@@ -155,6 +155,10 @@ fuzz: ## Fuzz every parser for FUZZTIME=30s each
 	  done; \
 	done
 
+.PHONY: update-fuzz-corpus
+update-fuzz-corpus: ## Keep inputs that make fuzz found, 50 of each parser
+	hack/update-fuzz-corpus.sh
+
 ##@ Check
 
 .PHONY: verify
