@@ -9,6 +9,8 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -26,25 +28,40 @@ var goMagic = []byte("\xff Go buildinf:")
 
 const goAlign = 16
 
-// isGo says whether a program is a Go program. It fails where it could not be read, but not where it is no program at all.
+// upxMagic is near the beginning of a program that UPX packed. What it was before is seen in memory only.
+var upxMagic = []byte("UPX!")
+
+// upxWithin is where upxMagic is sought: it comes right after the table of segments.
+const upxWithin = 4 << 10
+
+// isGo says whether a program is a Go program, if it is known. Not known is what has no writable data in its file or is packed: it
+// may be one, and not tell. It fails where the program could not be read.
 //
 // Programs are foreign, and debug/buildinfo is not made for hostile ones: a file of 1 MiB has its parsers take gigabytes. So of the
 // file nothing is read but its header, a bounded table of segments, and the data itself; section headers are not looked at.
-func isGo(program io.ReaderAt, deadline time.Time) (bool, error) {
-	b := &bounded{ReaderAt: program, left: maxRead, deadline: deadline}
-	for _, s := range writable(b) {
+func isGo(program pread, deadline time.Time) (is, known bool, err error) {
+	b := &bounded{pread: program, left: maxRead, deadline: deadline}
+	segments := writable(b)
+	for _, s := range segments {
 		if carriesGo(b, s) {
-			return true, nil
+			return true, true, nil
 		}
 	}
-	return false, b.failed
+	known = len(segments) > 0 && !packed(b)
+	return false, known && b.failed == nil, b.failed
+}
+
+func packed(r io.ReaderAt) bool {
+	head := make([]byte, upxWithin)
+	n, _ := r.ReadAt(head, 0) // an error is remembered by bounded
+	return bytes.Contains(head[:n], upxMagic)
 }
 
 // segment is the part of a program's file that is loaded at an address.
 type segment struct{ offset, size, address uint64 }
 
-// writable are the writable segments of an ELF program; none when it is no such program. The linker puts what is sought in the
-// first, unless that is made read-only when the program has started.
+// writable are the writable segments of an ELF program that have data in its file; none when it is no such program. The linker puts
+// what is sought in the first, unless that is made read-only when the program has started.
 func writable(r io.ReaderAt) []segment {
 	var ident [elf.EI_NIDENT]byte
 	if !readAll(r, ident[:], 0) || !bytes.HasPrefix(ident[:], []byte(elf.ELFMAG)) {
@@ -83,7 +100,7 @@ func table[P elf.Prog32 | elf.Prog64](r io.ReaderAt, order binary.ByteOrder, off
 	}
 	var segments []segment
 	for _, p := range progs {
-		if kind, flags, s := of(p); elf.ProgType(kind) == elf.PT_LOAD && elf.ProgFlag(flags)&elf.PF_W != 0 {
+		if kind, flags, s := of(p); elf.ProgType(kind) == elf.PT_LOAD && elf.ProgFlag(flags)&elf.PF_W != 0 && s.size > 0 {
 			segments = append(segments, s)
 		}
 	}
@@ -136,22 +153,36 @@ func readAll(r io.ReaderAt, into []byte, offset uint64) bool {
 	return n == len(into)
 }
 
-// bounded reads so much and so long, and remembers that it failed.
+// pread reads from a place of a file. It may read less than is asked for, and nothing at the end.
+type pread func(p []byte, off int64) (int, error)
+
+// bounded reads all that is asked for, but so much and so long, and remembers that it failed.
 type bounded struct {
-	io.ReaderAt
+	pread    pread
 	left     int
 	deadline time.Time
 	failed   error
 }
 
+// ReadAt looks at the time before each read: a file system may give a byte at a time, or say for ever that it was interrupted.
 func (b *bounded) ReadAt(p []byte, off int64) (int, error) {
-	if b.left -= len(p); b.left < 0 || time.Now().After(b.deadline) {
-		b.failed = errTooMuch
-		return 0, b.failed
+	b.left -= len(p)
+	read := 0
+	for read < len(p) {
+		if b.left < 0 || time.Now().After(b.deadline) {
+			b.failed = errTooMuch
+			return read, b.failed
+		}
+		n, err := b.pread(p[read:], off+int64(read))
+		read += max(n, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, io.EOF), err == nil && n == 0:
+			return read, io.EOF
+		case err != nil:
+			b.failed = fmt.Errorf("reading a program: %w", err)
+			return read, b.failed
+		}
 	}
-	n, err := b.ReaderAt.ReadAt(p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.failed = fmt.Errorf("reading a program: %w", err)
-	}
-	return n, err //nolint:wrapcheck // io.EOF must stay as it is
+	return read, nil
 }

@@ -4,17 +4,22 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
+	"io"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // image is an ELF program of these segments, followed by the rest.
-func image(t *testing.T, count uint16, progs []elf.Prog64, rest []byte) []byte {
-	t.Helper()
+func image(tb testing.TB, count uint16, progs []elf.Prog64, rest []byte) []byte {
+	tb.Helper()
 	h := elf.Header64{
 		Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, Type: 2, Machine: 62, Version: 1,
 		Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: count,
@@ -22,7 +27,7 @@ func image(t *testing.T, count uint16, progs []elf.Prog64, rest []byte) []byte {
 	var b bytes.Buffer
 	for _, part := range []any{h, progs, rest} {
 		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return b.Bytes()
@@ -83,7 +88,7 @@ func TestHostileProgramsTakeLittleMemory(t *testing.T) { //nolint:paralleltest /
 	}
 	for name, raw := range tests {
 		const most = 8 << 20
-		if got := allocated(func() { _, _ = isGo(bytes.NewReader(raw), soon()) }); got > most {
+		if got := allocated(func() { _, _, _ = isGo(bytes.NewReader(raw).ReadAt, soon()) }); got > most {
 			t.Errorf("%s: %d MiB are allocated, want at most %d", name, got>>20, most>>20)
 		}
 	}
@@ -107,28 +112,78 @@ func TestWhatMakesAGoProgram(t *testing.T) {
 	whole := elf.Prog64{Type: 1, Flags: 6, Off: data, Vaddr: 0x1000, Filesz: 1 << 20}
 	readOnly, note, odd := whole, whole, whole
 	readOnly.Flags, note.Type, odd.Vaddr = 4, 4, 0x1008
+	empty, packed := whole, append([]byte("UPX!"), at(12)...)
+	empty.Filesz = 0
+	const isOne, isNone, notKnown = "a Go program", "none", "not known"
 	tests := map[string]struct {
 		raw  []byte
-		want bool
+		want string
 	}{
-		"the magic at the beginning":                       {image(t, 2, one(whole), at(0)), true},
-		"the magic in a later chunk":                       {image(t, 2, one(whole), at(3*chunk+16)), true},
-		"the magic at the end of a chunk":                  {image(t, 2, one(whole), at(chunk-16)), true},
-		"the magic where nothing is aligned":               {image(t, 2, one(whole), at(8)), false},
-		"the magic at an aligned address":                  {image(t, 2, one(odd), at(8)), true},
-		"a text that is like the magic before it":          {image(t, 2, one(whole), append(at(3), at(5)...)), false},
-		"the magic after one that is not aligned":          {image(t, 2, one(whole), append(at(3), at(13)...)), true},
-		"the magic in what is read-only":                   {image(t, 2, one(readOnly), at(0)), false},
-		"the magic in what is not loaded":                  {image(t, 2, one(note), at(0)), false},
-		"the magic in the second of two writable segments": {image(t, 2, []elf.Prog64{{Type: 1, Flags: 6, Filesz: 64}, whole}, at(0)), true},
-		"the magic of no ELF program":                      {append([]byte("MZ"), image(t, 2, one(whole), at(0))[2:]...), false},
-		"no magic":                                         {image(t, 2, one(whole), make([]byte, 4096)), false},
+		"the magic at the beginning":                       {image(t, 2, one(whole), at(0)), isOne},
+		"the magic in a later chunk":                       {image(t, 2, one(whole), at(3*chunk+16)), isOne},
+		"the magic at the end of a chunk":                  {image(t, 2, one(whole), at(chunk-16)), isOne},
+		"the magic where nothing is aligned":               {image(t, 2, one(whole), at(8)), isNone},
+		"the magic at an aligned address":                  {image(t, 2, one(odd), at(8)), isOne},
+		"a text that is like the magic before it":          {image(t, 2, one(whole), append(at(3), at(5)...)), isNone},
+		"the magic after one that is not aligned":          {image(t, 2, one(whole), append(at(3), at(13)...)), isOne},
+		"the magic in the second of two writable segments": {image(t, 2, []elf.Prog64{{Type: 1, Flags: 6, Filesz: 64}, whole}, at(0)), isOne},
+		"no magic":                         {image(t, 2, one(whole), make([]byte, 4096)), isNone},
+		"no data that is writable":         {image(t, 2, one(readOnly), at(0)), notKnown},
+		"no data that is loaded":           {image(t, 2, one(note), at(0)), notKnown},
+		"no data in the file":              {image(t, 2, one(empty), at(0)), notKnown},
+		"no ELF program":                   {append([]byte("MZ"), image(t, 2, one(whole), at(0))[2:]...), notKnown},
+		"more segments than are looked at": {image(t, maxSegments+1, repeated(whole, maxSegments+1), at(0)), notKnown},
+		"a program that UPX packed":        {image(t, 2, one(whole), append([]byte("UPX!"), make([]byte, 4096)...)), notKnown},
+		"that name and the magic":          {image(t, 2, one(whole), packed), isOne},
+		"that name far from the beginning": {image(t, 2, one(whole), append(make([]byte, upxWithin), "UPX!"...)), isNone},
 	}
 	for name, tc := range tests {
-		if got, err := isGo(bytes.NewReader(tc.raw), soon()); got != tc.want || err != nil {
-			t.Errorf("%s: isGo() = %t, %v, want %t", name, got, err, tc.want)
+		is, known, err := isGo(bytes.NewReader(tc.raw).ReadAt, soon())
+		if is != (tc.want == isOne) || known != (tc.want != notKnown) || err != nil {
+			t.Errorf("%s: isGo() = %t, %t, %v, want %s", name, is, known, err, tc.want)
 		}
 	}
+}
+
+// A file system may read less than it is asked for, and be interrupted.
+func TestAProgramIsReadInPieces(t *testing.T) {
+	t.Parallel()
+	program := bytes.NewReader(buildInfo(t))
+	reads := 0
+	pieces := func(p []byte, off int64) (int, error) {
+		if reads++; reads%3 == 0 {
+			return -1, unix.EINTR
+		}
+		n, err := program.ReadAt(p[:min(len(p), 5)], off)
+		if errors.Is(err, io.EOF) {
+			err = nil // as pread says it
+		}
+		return n, err
+	}
+	if is, known, err := isGo(pieces, soon()); !is || !known || err != nil {
+		t.Errorf("isGo() = %t, %t, %v, want a Go program", is, known, err)
+	}
+	interrupted := func([]byte, int64) (int, error) { return -1, unix.EINTR }
+	if is, known, err := isGo(interrupted, time.Now().Add(time.Millisecond)); is || known || !errors.Is(err, errTooMuch) {
+		t.Errorf("isGo() = %t, %t, %v, want that it is given up when it is interrupted for ever", is, known, err)
+	}
+}
+
+// buildInfo is a program with what this test, a real Go program, carries of how it was built.
+func buildInfo(tb testing.TB) []byte {
+	tb.Helper()
+	test, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = test.Close() }()
+	section := test.Section(".go.buildinfo")
+	info, err := section.Data()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	const data = 64 + 56 // where it begins
+	return image(tb, 1, []elf.Prog64{{Type: 1, Flags: 6, Off: data, Vaddr: section.Addr, Filesz: uint64(len(info))}}, info)
 }
 
 func TestWhatTheGoToolchainBuildsIsAGoProgram(t *testing.T) {
@@ -159,8 +214,8 @@ func TestWhatTheGoToolchainBuildsIsAGoProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = file.Close() }()
-			if is, err := isGo(file, soon()); !is || err != nil {
-				t.Errorf("isGo() = %t, %v, want a Go program", is, err)
+			if is, known, err := isGo(file.ReadAt, soon()); !is || !known || err != nil {
+				t.Errorf("isGo() = %t, %t, %v, want a Go program", is, known, err)
 			}
 		})
 	}

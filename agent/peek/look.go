@@ -3,7 +3,6 @@ package peek
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -22,8 +21,7 @@ var (
 
 func (w *Worker) lookOnce(q question, deadline time.Time) (answer, error) {
 	if q.kind == goProgram {
-		isGo, err := w.lookAtProgram(q.of, deadline)
-		return answer{isGo: isGo, known: err == nil}, err
+		return w.lookAtProgram(q.of, deadline)
 	}
 	path, err := w.lookForInit(q.of, deadline)
 	return answer{path: path}, err
@@ -104,25 +102,28 @@ func stat(root int, path string) (info unix.Stat_t, err error) {
 }
 
 // lookAtProgram says whether the program of a process is a Go program: those carry how they were built.
-func (w *Worker) lookAtProgram(process scan.Key, deadline time.Time) (bool, error) {
-	fd, err := w.program(process.PID)
+func (w *Worker) lookAtProgram(process scan.Key, deadline time.Time) (answer, error) {
+	held, err := w.program(process.PID)
 	if err != nil {
-		return false, err
+		return answer{}, err
 	}
-	defer closeFD(fd)
+	defer closeFD(held)
 	if _, err := w.same(process); err != nil {
-		return false, err
+		return answer{}, err
 	}
-	if _, err := regular(fd); err != nil {
-		return false, err
+	if _, err := regular(held); err != nil {
+		return answer{}, err
 	}
-	// What is held is a regular file: to open it for reading has no effect, as it would have on a device or a FIFO.
-	file, err := os.Open(filepath.Join(w.procRoot, "self", "fd", strconv.Itoa(fd)))
+	// What is held is a regular file: to open it for reading has no effect, as it would have on a device or a FIFO. It must not become an
+	// os.File: the Go runtime adds those to its epoll, the kernel then asks the server of a FUSE file whether it can be read, and
+	// until the server answers no goroutine of the agent is woken by time or network, and the agent cannot even be killed.
+	file, err := unix.Open(filepath.Join(w.procRoot, "self", "fd", strconv.Itoa(held)), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false, fmt.Errorf("opening program of process %d: %w", process.PID, err)
+		return answer{}, fmt.Errorf("opening program of process %d: %w", process.PID, err)
 	}
-	defer func() { _ = file.Close() }() // nothing is written to it
-	return isGo(file, deadline)
+	defer closeFD(file)
+	is, known, err := isGo(func(p []byte, off int64) (int, error) { return unix.Pread(file, p, off) }, deadline)
+	return answer{isGo: is, known: known}, err
 }
 
 // program takes hold of the file that a process runs, without opening it. A leader that has exited has none; its other threads have.

@@ -2,6 +2,7 @@ package peek
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -236,15 +237,17 @@ func TestPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elf := append([]byte("\x7fELF\x02\x01\x01"), bytes.Repeat([]byte{0xff}, 4096)...)
+	hostile := append([]byte("\x7fELF\x02\x01\x01"), bytes.Repeat([]byte{0xff}, 4096)...)
+	other := image(t, 1, []elf.Prog64{{Type: 1, Flags: 6, Filesz: 4096}}, make([]byte, 4096))
 	tests := map[string]struct {
 		build func(c container, exe string)
 		want  answer
 	}{
 		"a Go program is one":                  {func(c container, exe string) { c.link(test, exe) }, answer{isGo: true, known: true}},
-		"a script's text is no program":        {func(c container, exe string) { c.write(exe, []byte("#!/bin/sh\n"), 0o755) }, answer{known: true}},
-		"an empty file is no program":          {func(c container, exe string) { c.write(exe, nil, 0o755) }, answer{known: true}},
-		"a hostile program is no Go program":   {func(c container, exe string) { c.write(exe, elf, 0o755) }, answer{known: true}},
+		"another program is none":              {func(c container, exe string) { c.write(exe, other, 0o755) }, answer{known: true}},
+		"of a script's text nothing is known":  {func(c container, exe string) { c.write(exe, []byte("#!/bin/sh\n"), 0o755) }, answer{}},
+		"of an empty file nothing is known":    {func(c container, exe string) { c.write(exe, nil, 0o755) }, answer{}},
+		"of a hostile program nothing is":      {func(c container, exe string) { c.write(exe, hostile, 0o755) }, answer{}},
 		"of a directory nothing is known":      {func(c container, exe string) { c.write(filepath.Join(exe, "x"), nil, 0o755) }, answer{}},
 		"of a FIFO nothing is known":           {func(c container, exe string) { c.link(c.path("/fifo"), exe); c.fifo("/fifo") }, answer{}},
 		"of a process without one nothing is":  {func(container, string) {}, answer{}},
@@ -275,59 +278,51 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// endless is a program that never ends, and counts what is read of it.
-type endless struct {
-	head []byte
-	read int
-}
-
-func (e *endless) ReadAt(p []byte, off int64) (int, error) {
-	if e.read += len(p); e.read > 2*maxRead { // that is enough to know
-		return 0, io.EOF
-	}
-	clear(p)
-	if off < int64(len(e.head)) {
-		copy(p, e.head[off:])
-	}
-	return len(p), nil
-}
-
 func TestProgramsAreReadToABound(t *testing.T) {
 	t.Parallel()
 	// A program with one segment of writable data, which is as long as can be and says nothing of Go.
-	head := make([]byte, 64+56)
-	copy(head, "\x7fELF\x02\x01\x01")
-	for at, value := range map[int]byte{16: 2, 18: 62, 20: 1, 32: 64, 52: 64, 54: 56, 56: 1, 64: 1, 68: 6, 80: 0x10, 64 + 32 + 5: 0xff, 64 + 40 + 5: 0xff} {
-		head[at] = value
+	head := image(t, 1, []elf.Prog64{{Type: 1, Flags: 6, Filesz: 1 << 40}}, nil)
+	read := 0
+	endless := func(p []byte, off int64) (int, error) {
+		if read += len(p); read > 2*maxRead { // that is enough to know
+			return 0, io.EOF
+		}
+		clear(p)
+		if off < int64(len(head)) {
+			copy(p, head[off:])
+		}
+		return len(p), nil
 	}
-	program := &endless{head: head}
-	if is, err := isGo(program, soon()); is || !errors.Is(err, errTooMuch) || program.read > maxRead {
-		t.Errorf("isGo() = %t, %v after %d bytes, want that it is given up after %d", is, err, program.read, maxRead)
+	if is, known, err := isGo(endless, soon()); is || known || !errors.Is(err, errTooMuch) || read > maxRead {
+		t.Errorf("isGo() = %t, %t, %v after %d bytes, want that it is given up after %d", is, known, err, read, maxRead)
 	}
-	if is, err := isGo(&endless{head: head}, time.Now()); is || !errors.Is(err, errTooMuch) {
-		t.Errorf("isGo() = %t, %v, want that it is given up when it takes too long", is, err)
+	if is, known, err := isGo(endless, time.Now()); is || known || !errors.Is(err, errTooMuch) {
+		t.Errorf("isGo() = %t, %t, %v, want that it is given up when it takes too long", is, known, err)
 	}
 }
 
-type broken struct{}
-
-func (broken) ReadAt([]byte, int64) (int, error) { return 0, unix.EIO }
-
 func TestAProgramThatCannotBeReadIsNotKnown(t *testing.T) {
 	t.Parallel()
-	if is, err := isGo(broken{}, soon()); is || !errors.Is(err, unix.EIO) {
-		t.Errorf("isGo() = %t, %v, want the error of reading", is, err)
+	broken := func([]byte, int64) (int, error) { return -1, unix.EIO }
+	if is, known, err := isGo(broken, soon()); is || known || !errors.Is(err, unix.EIO) {
+		t.Errorf("isGo() = %t, %t, %v, want the error of reading", is, known, err)
 	}
 }
 
 func FuzzPrograms(f *testing.F) {
+	f.Add(buildInfo(f))
+	f.Add(bytes.ReplaceAll(buildInfo(f), []byte("Go"), []byte("go")))
 	f.Add(manySections(1 << 16))
 	f.Add([]byte("#!/bin/sh\n"))
 	f.Add([]byte("\x7fELF\x02\x01\x01\x00"))
 	f.Add(bytes.Repeat([]byte{0xff}, 300))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if is, err := isGo(bytes.NewReader(raw), soon()); is && err != nil {
-			t.Errorf("isGo() = %t, %v", is, err)
+		is, known, err := isGo(bytes.NewReader(raw).ReadAt, soon())
+		if is && (!known || err != nil || !bytes.Contains(raw, goMagic)) {
+			t.Errorf("isGo() = %t, %t, %v of a program without %q", is, known, err, goMagic)
+		}
+		if known && err != nil {
+			t.Errorf("isGo() = %t, %t, %v, want that nothing is known where reading failed", is, known, err)
 		}
 	})
 }

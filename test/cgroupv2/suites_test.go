@@ -34,7 +34,7 @@ var packages = []testedPackage{
 		"TestRealParentThatIsFrozen/by_cgroup_v1", // cgroup v1
 	}},
 	{dir: "agent/kernel"},
-	{dir: "agent/peek", only: "Image|Links|Mounts|Programs|ThisTest"}, // another one needs the go command
+	{dir: "agent/peek", only: "Image|Links|Mounts|Programs|ThisTest"}, // the others need the go command or FUSE, or nothing of the kernel
 	{dir: "agent/restart", only: "WriteOnce"},                         // the others need a program that the guest has not, and nothing of the kernel
 	{dir: "agent/scan"},
 	{dir: "agent/signal", only: "Real"}, // the others count on a quick machine
