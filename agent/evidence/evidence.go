@@ -26,8 +26,8 @@ type Peek interface {
 	// InitInImage is the path of an init below the root directory of a container's PID 1 that this PID 1 does not run; "" when
 	// none is known.
 	InitInImage(init scan.Key) string
-	// GoProgram is whether a process runs a Go program.
-	GoProgram(process scan.Key) (isGo, known bool)
+	// GoProgram is whether a process of the container with this PID 1 runs a Go program.
+	GoProgram(container, process scan.Key) (isGo, known bool)
 }
 
 // Subject is a parent of zombies.
@@ -111,7 +111,7 @@ func (g *Gatherer) read(e *diagnose.Evidence, s Subject) (kernel.Threads, bool) 
 		found.FilesUnread, found.ProgramUnread = true, found.Caught
 	} else {
 		g.readFiles(&found, parent.PID, now)
-		g.readProgram(&found, parent.Key)
+		g.readProgram(&found, s)
 	}
 	after, err := g.reader.Process(parent.PID)
 	if err != nil || after.StartTicks != parent.StartTicks {
@@ -186,9 +186,9 @@ func (g *Gatherer) readFiles(e *diagnose.Evidence, pid int, now kernel.Threads) 
 }
 
 // readProgram finds out what the handler of SIGCHLD is worth: the Go runtime always has one.
-func (g *Gatherer) readProgram(e *diagnose.Evidence, parent scan.Key) {
+func (g *Gatherer) readProgram(e *diagnose.Evidence, s Subject) {
 	if e.Caught {
-		isGo, known := g.peek.GoProgram(parent)
+		isGo, known := g.peek.GoProgram(s.ContainerInit, s.Parent.Key)
 		e.Go, e.ProgramUnread = isGo, !known
 	}
 }

@@ -27,6 +27,8 @@ type fake struct {
 	known   bool
 	read    int
 	files   int
+	// peeked is the container whose program was looked at.
+	peeked scan.Key
 }
 
 func (f *fake) Process(pid int) (kernel.Process, error) {
@@ -64,7 +66,8 @@ func (f *fake) InitInImage(init scan.Key) string {
 	return "/wrong"
 }
 
-func (f *fake) GoProgram(process scan.Key) (isGo, known bool) {
+func (f *fake) GoProgram(container, process scan.Key) (isGo, known bool) {
+	f.peeked = container
 	return f.isGo && process.PID == 100, f.known
 }
 
@@ -260,6 +263,16 @@ func TestOfSomeOnlyTheThreadsAreRead(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, g.Look([]Subject{s})[s.Parent.Key]); diff != "" || f.files != 0 {
 		t.Errorf("files were looked at %d times; evidence (-want +got):\n%s", f.files, diff)
+	}
+}
+
+func TestAProgramIsLookedAtInItsContainer(t *testing.T) {
+	t.Parallel()
+	f := fake{start: 1000, threads: caught(all(sleeper(100)))}
+	init := scan.Key{PID: 90, StartTicks: 9}
+	New(&f, &f).Look([]Subject{{Parent: scan.Parent{Key: scan.Key{PID: 100, StartTicks: 1000}}, ContainerInit: init}})
+	if f.peeked != init {
+		t.Errorf("container = %+v, want %+v: when it hangs, nothing more is asked of it", f.peeked, init)
 	}
 }
 

@@ -25,8 +25,8 @@ import (
 // inC is a program that is known not to be in Go: the actors are as good as that, though they are copies of a Go program.
 type inC struct{}
 
-func (inC) InitInImage(scan.Key) string           { return "" }
-func (inC) GoProgram(scan.Key) (isGo, known bool) { return false, true }
+func (inC) InitInImage(scan.Key) string                { return "" }
+func (inC) GoProgram(_, _ scan.Key) (isGo, known bool) { return false, true }
 
 // subject is a real parent of a real zombie. It is one inside of a container, if it were one.
 func subject(t *testing.T, proc scan.Proc, pid int) Subject {

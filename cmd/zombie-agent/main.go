@@ -79,8 +79,8 @@ func serve(ctx context.Context, o options) error {
 	a := newAgent(o, n, reports, h, log)
 	a.Metrics = agentmetrics.New(own, h.Parts)
 	r := remedies{cfg: cfg, options: o, socket: n.socket, proc: n.proc, health: h, log: log}
-	go n.peeker.Run(ctx) // not waited for: the file system of a container may hang
 	var beside sync.WaitGroup
+	beside.Go(func() { n.peeker.Run(ctx) })
 	beside.Go(func() { r.run(ctx) })
 	beside.Go(func() { metrics.Serve(ctx, o.metricsAddr, cfg, own, log) })
 	a.Run(ctx)
