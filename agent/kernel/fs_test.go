@@ -115,13 +115,13 @@ func TestStatusOfFixtures(t *testing.T) {
 		pid  int
 		want Status
 	}{
-		"a process of the host has one PID":                    {1, Status{NamespacePIDs: []int{1}, State: "S", Threads: 1}},
-		"a process of a container has two":                     {101, Status{NamespacePIDs: []int{101, 2}, State: "Z", Threads: 1}},
-		"a process of a nested namespace has three":            {111, Status{NamespacePIDs: []int{111, 12, 3}, State: "Z", Threads: 1}},
-		"a name with a newline forges no line":                 {102, Status{NamespacePIDs: []int{102, 3}, State: "Z", Threads: 1}},
-		"a name that is no text does not matter":               {103, Status{NamespacePIDs: []int{103, 4}, State: "Z", Threads: 1}},
-		"a traced process names its tracer":                    {104, Status{TracerPID: 7, NamespacePIDs: []int{104, 5}, State: "Z", Threads: 1}},
-		"a process with live threads and a gone leader is one": {105, Status{NamespacePIDs: []int{105}, State: "Z", Threads: 2}},
+		"a process of the host has one PID":                    {1, Status{ThreadGroup: 1, NamespacePIDs: []int{1}, State: "S", Threads: 1}},
+		"a process of a container has two":                     {101, Status{ThreadGroup: 101, NamespacePIDs: []int{101, 2}, State: "Z", Threads: 1}},
+		"a process of a nested namespace has three":            {111, Status{ThreadGroup: 111, NamespacePIDs: []int{111, 12, 3}, State: "Z", Threads: 1}},
+		"a name with a newline forges no line":                 {102, Status{ThreadGroup: 102, NamespacePIDs: []int{102, 3}, State: "Z", Threads: 1}},
+		"a name that is no text does not matter":               {103, Status{ThreadGroup: 103, NamespacePIDs: []int{103, 4}, State: "Z", Threads: 1}},
+		"a traced process names its tracer":                    {104, Status{ThreadGroup: 104, TracerPID: 7, NamespacePIDs: []int{104, 5}, State: "Z", Threads: 1}},
+		"a process with live threads and a gone leader is one": {105, Status{ThreadGroup: 105, NamespacePIDs: []int{105}, State: "Z", Threads: 2}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -119,6 +119,7 @@ func FuzzParseStatus(f *testing.F) {
 	f.Add([]byte("Name:\tsh\nTracerPid:\t0\nNSpid:\t5\t1\n"))
 	f.Add([]byte("NSpid:"))
 	f.Add([]byte("TracerPid:\tx\n"))
+	f.Add([]byte("Tgid:\tx\nNSpid:\t5\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		status, err := parseStatus(raw)
 		if (err == nil) != (len(status.NamespacePIDs) > 0) {
@@ -134,8 +135,8 @@ func FuzzParseStatusIgnoresTheName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		// The kernel writes a name with backslashes and newlines escaped.
 		name = strings.NewReplacer("\\", "\\\\", "\n", "\\n").Replace(kernelName(name))
-		got, err := parseStatus([]byte("Name:\t" + name + "\nState:\tZ (zombie)\nTracerPid:\t3\nNSpid:\t7\t2\nThreads:\t4\n"))
-		if diff := cmp.Diff(Status{TracerPID: 3, NamespacePIDs: []int{7, 2}, State: "Z", Threads: 4}, got); diff != "" || err != nil {
+		got, err := parseStatus([]byte("Name:\t" + name + "\nState:\tZ (zombie)\nTgid:\t6\nTracerPid:\t3\nNSpid:\t7\t2\nThreads:\t4\n"))
+		if diff := cmp.Diff(Status{ThreadGroup: 6, TracerPID: 3, NamespacePIDs: []int{7, 2}, State: "Z", Threads: 4}, got); diff != "" || err != nil {
 			t.Errorf("status of %q: %v (-want +got):\n%s", name, err, diff)
 		}
 	})

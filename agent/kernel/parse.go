@@ -14,7 +14,9 @@ var errMissing = errors.New("missing")
 
 // Status is what /proc/PID/status tells beyond stat.
 type Status struct {
-	// TracerPID is the PID of the process that traces this one; 0 when none does.
+	// ThreadGroup is the PID of the process that this is a thread of; its own, if it is no thread of another.
+	ThreadGroup int
+	// TracerPID is the thread that traces this process; 0 when none does.
 	TracerPID int
 	// NamespacePIDs are the PIDs of the process from the PID namespace of the proc mount down to its own.
 	NamespacePIDs []int
@@ -24,7 +26,7 @@ type Status struct {
 	Threads int
 }
 
-// parseStatus reads State, TracerPid, NSpid and Threads. The kernel escapes newlines in the Name line, so no name can forge another line.
+// parseStatus reads State, Tgid, TracerPid, NSpid and Threads. The kernel escapes newlines in the Name line, so no name can forge another line.
 func parseStatus(raw []byte) (Status, error) {
 	var status Status
 	var err error
@@ -36,6 +38,10 @@ func parseStatus(raw []byte) (Status, error) {
 		case "Threads":
 			if status.Threads, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
 				return Status{}, fmt.Errorf("parsing Threads: %w", err)
+			}
+		case "Tgid":
+			if status.ThreadGroup, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+				return Status{}, fmt.Errorf("parsing Tgid: %w", err)
 			}
 		case "TracerPid":
 			if status.TracerPID, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {

@@ -16,7 +16,7 @@ func TestParseStatus(t *testing.T) {
 		want    Status
 		refused bool
 	}{
-		"lines may come in any order":                          {raw: "NSpid:\t5\t1\nTracerPid:\t3\n", want: Status{TracerPID: 3, NamespacePIDs: []int{5, 1}}},
+		"lines may come in any order":                          {raw: "NSpid:\t5\t1\nTracerPid:\t3\nTgid:\t4\n", want: Status{ThreadGroup: 4, TracerPID: 3, NamespacePIDs: []int{5, 1}}},
 		"a last line without its end counts":                   {raw: "NSpid:\t5", want: Status{NamespacePIDs: []int{5}}},
 		"a name that looks like a line after an escape is one": {raw: "Name:\t\\nTracerPid: 9\nNSpid:\t5\n", want: Status{NamespacePIDs: []int{5}}},
 		"a name that holds a carriage return forges no line":   {raw: "Name:\ta\rTracerPid:\t9\nNSpid:\t5\n", want: Status{NamespacePIDs: []int{5}}},
@@ -26,6 +26,7 @@ func TestParseStatus(t *testing.T) {
 		"an NSpid without a number is refused":                 {raw: "NSpid:\t\n", refused: true},
 		"an NSpid that is no number is refused":                {raw: "NSpid:\t1\tx\n", refused: true},
 		"a tracer that is no number is refused":                {raw: "TracerPid:\t-\nNSpid:\t1\n", refused: true},
+		"a thread group that is no number is refused":          {raw: "Tgid:\t-\nNSpid:\t1\n", refused: true},
 		"a number too large is refused":                        {raw: "NSpid:\t99999999999999999999\n", refused: true},
 		"an empty file is refused":                             {raw: "", refused: true},
 	}

@@ -55,8 +55,8 @@ func TestProcScansAParentWhoseLeaderIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := startLeaderless(t)
-	scanner := New(Proc{FS: fs})
+	leaderless, _ := startRole(t, leaderlessVariable, 1)
+	pid, scanner := leaderless.Process.Pid, New(Proc{FS: fs})
 	var result Result
 	await(t, "the leader and its child end", func() bool {
 		result = mustScan(t, scanner, time.Now())
@@ -82,11 +82,12 @@ func TestProcScansAParentWhoseLeaderIsGone(t *testing.T) {
 	}
 }
 
-// startLeaderless starts a process whose main thread ends while another one holds a zombie, and returns its PID.
-func startLeaderless(t *testing.T) int {
+// startRole starts the test program in the role that a variable makes it play, and returns when it says that it is
+// ready. It ends when its standard input does.
+func startRole(t *testing.T, variable string, value int) (*exec.Cmd, io.Closer) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), leaderlessVariable+"=1")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, value))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -100,13 +101,13 @@ func startLeaderless(t *testing.T) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = stdin.Close() // at that it reaps its zombie and ends
+		_ = stdin.Close() // at that it reaps its zombie, if it has one, and ends
 		_ = cmd.Wait()
 	})
 	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
 		t.Fatal(err)
 	}
-	return cmd.Process.Pid
+	return cmd, stdin
 }
 
 func lookAlikeOf(result Result, pid int) (LookAlike, bool) {

@@ -44,7 +44,7 @@ type Identity struct {
 	NamespacePIDs []int
 	// Cgroups are its cgroup paths, as seen by the agent.
 	Cgroups []string
-	// TracerPID is the process that traces it, or 0.
+	// TracerPID is the process that traces it, or 0. Where that could not be read it is the thread of it that does.
 	TracerPID int
 }
 
@@ -69,7 +69,7 @@ type LookAlikeKind int
 const (
 	// LeaderExited: the leader of the thread group has exited, other threads live. The process is alive.
 	LeaderExited LookAlikeKind = iota
-	// HeldByTracer: a tracer has to let go first.
+	// HeldByTracer: a tracer that is not its parent has to let go first.
 	HeldByTracer
 	// OtherExitSignal: it told its parent of its end by another signal than SIGCHLD, or by none.
 	OtherExitSignal
@@ -189,7 +189,7 @@ func (l *look) take(p kernel.Process) error {
 	if err != nil {
 		return err
 	}
-	if kind, ok := lookAlike(p, identity, exit); ok {
+	if kind, ok := KindOf(p, identity, exit); ok {
 		l.setAside(LookAlike{Key: key, Identity: identity, Kind: kind, ParentPID: p.ParentPID, Command: p.Command, Exit: exit})
 		return nil
 	}
@@ -197,11 +197,16 @@ func (l *look) take(p kernel.Process) error {
 	return nil
 }
 
-// lookAlike says what a process in state Z is if it is no zombie that its parent could reap.
-func lookAlike(p kernel.Process, identity Identity, exit kernel.Exit) (LookAlikeKind, bool) {
+// KindOf says what a process in state Z is if it is no zombie that a plain wait() of its parent would end.
+//
+// A child that is traced is hidden from its parent's wait(), unless a thread of the parent is what traces it: then the wait()
+// ends for it, whatever its exit signal.
+func KindOf(p kernel.Process, identity Identity, exit kernel.Exit) (LookAlikeKind, bool) {
 	switch {
 	case p.Threads > 1:
 		return LeaderExited, true
+	case identity.TracerPID != 0 && identity.TracerPID == p.ParentPID:
+		return 0, false
 	case identity.TracerPID != 0:
 		return HeldByTracer, true
 	case exit.Signal != int(unix.SIGCHLD):
@@ -304,6 +309,20 @@ func (p Proc) Identity(pid int) (Identity, error) {
 		Namespace:     namespace,
 		NamespacePIDs: status.NamespacePIDs,
 		Cgroups:       cgroups,
-		TracerPID:     status.TracerPID,
+		TracerPID:     p.tracer(status.TracerPID),
 	}, nil
+}
+
+// tracer finds the process whose thread traces another. One that cannot be read, mostly because it ended just now, stays the
+// thread that was told: then it is not known to be the parent, and what it holds counts as held. That accuses nobody, and
+// the next look, which reads what is held anew, corrects it.
+func (p Proc) tracer(thread int) int {
+	if thread == 0 {
+		return 0
+	}
+	status, err := p.Status(thread)
+	if err != nil || status.ThreadGroup == 0 {
+		return thread
+	}
+	return status.ThreadGroup
 }

@@ -241,6 +241,7 @@ func TestScanTellsLookAlikes(t *testing.T) {
 		"a gone leader that is traced lives":       {func(n *node) { gone(n); held(n) }, LeaderExited},
 		"a gone leader of another signal lives":    {func(n *node) { gone(n); ended(0)(n) }, LeaderExited},
 		"the tracer comes before the exit signal":  {func(n *node) { held(n); ended(0)(n) }, HeldByTracer},
+		"a gone leader that its parent traces":     {func(n *node) { gone(n); heldBy(10)(n) }, LeaderExited},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -275,8 +276,13 @@ func gone(n *node) {
 	n.processes[11] = p
 }
 
-// held makes process 11 one that is traced.
-func held(n *node) { n.change(func(i *Identity) { i.TracerPID = 99 }) }
+// held makes process 11 one that a stranger traces.
+func held(n *node) { heldBy(99)(n) }
+
+// heldBy makes process 11 one that a process traces.
+func heldBy(tracer int) func(*node) {
+	return func(n *node) { n.change(func(i *Identity) { i.TracerPID = tracer }) }
+}
 
 // ended makes process 11 one that told its end by a signal.
 func ended(sig unix.Signal) func(*node) {
@@ -286,8 +292,9 @@ func ended(sig unix.Signal) func(*node) {
 func TestALookAlikeBecomesAZombie(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ before, after func(*node) }{
-		"when the last thread ends": {gone, func(n *node) { n.add(dead(11, 10)) }},
-		"when the tracer lets go":   {held, func(n *node) { n.change(func(i *Identity) { i.TracerPID = 0 }) }},
+		"when the last thread ends":                {gone, func(n *node) { n.add(dead(11, 10)) }},
+		"when the tracer lets go":                  {held, heldBy(0)},
+		"when the tracer is seen to be its parent": {held, heldBy(10)},
 		// The kernel sets the exit signal of an orphan to SIGCHLD.
 		"when it gets a new parent": {ended(0), func(n *node) { n.add(dead(11, 1)); delete(n.exits, 11) }},
 	}
@@ -421,6 +428,10 @@ func TestScanCounts(t *testing.T) {
 		"a zombie whose namespace is hidden as a zombie": {
 			happen:  func(n *node) { n.change(func(i *Identity) { i.Namespace = 0 }) },
 			zombies: 1,
+		},
+		"a zombie that its own parent traces as a zombie": {happen: heldBy(10), zombies: 1},
+		"also one that tells nobody, as that wait() sees it": {
+			happen: func(n *node) { heldBy(10)(n); ended(0)(n) }, zombies: 1,
 		},
 		"the dead state X as no zombie": {
 			happen: func(n *node) {

@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zombie-operator/zombie-operator/agent/act"
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
@@ -145,7 +143,7 @@ func (l look) place(p kernel.Process) (attribute.Place, error) {
 			place, counts = attribute.ParentOutside, foreign // until the tracer lets go it is as if it were the parent
 			break
 		}
-		counts, err = l.canBeReaped(zombie)
+		counts, err = l.canBeReaped(p, *identity)
 	case attribute.ParentOutside:
 		// A parent in the same PID namespace is in another container of a pod that shares it, and holds up nothing.
 		counts = parent.Namespace != l.container.Namespace
@@ -216,20 +214,22 @@ func (f Finder) reapable(p kernel.Process) (bool, error) {
 	if identity == nil || err != nil {
 		return false, err
 	}
-	return f.canBeReaped(scan.Zombie{Key: key(p), Identity: *identity})
+	return f.canBeReaped(p, *identity)
 }
 
-// canBeReaped says whether a wait() of the parent would end for a zombie: not while a tracer holds it, and not when it was
-// made to end with another signal than SIGCHLD, or none, because only a wait with __WALL or __WCLONE sees such a child.
-func (f Finder) canBeReaped(zombie scan.Zombie) (bool, error) {
-	if zombie.TracerPID != 0 {
+// canBeReaped says whether a wait() of the parent would end for a zombie: not while a tracer other than the parent holds it,
+// and not when it was made to end with another signal than SIGCHLD, or none, because only a wait with __WALL or __WCLONE sees
+// such a child.
+func (f Finder) canBeReaped(p kernel.Process, identity scan.Identity) (bool, error) {
+	exit, err := f.Proc.Exit(p.PID)
+	switch {
+	case kernel.IsVanished(err):
 		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading zombie %d: %w", p.PID, err)
 	}
-	exit, err := f.Proc.Exit(zombie.PID)
-	if err != nil && !kernel.IsVanished(err) {
-		return false, fmt.Errorf("reading zombie %d: %w", zombie.PID, err)
-	}
-	return err == nil && exit.Signal == int(unix.SIGCHLD), nil
+	_, alike := scan.KindOf(p, identity, exit)
+	return !alike, nil
 }
 
 // old says whether a zombie has been dead long enough to be a reason for an act. The age may read too small, by what a

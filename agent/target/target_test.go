@@ -155,6 +155,9 @@ func TestZombiesOfAContainer(t *testing.T) {
 	}{
 		"all parents count":           {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, target.Zombies{Held: []scan.Key{k201, k202, k301}}},
 		"one that is traced does not": {change(func(p *targettest.Process) { p.TracerPID = 203 }), others},
+		"one that its own parent traces counts": {
+			change(func(p *targettest.Process) { p.TracerPID, p.ExitSignal = p.ParentPID, 0 }), all,
+		},
 		"one whose tracer is in a namespace below the container's does not": {
 			traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = 9, []int{203, 104, 1} }), others,
 		},
