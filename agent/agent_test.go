@@ -303,7 +303,7 @@ func TestRunNeverCountsWhatIsNoLeak(t *testing.T) {
 		if got := s.report(t).Status.Observed; got.Zombies != 0 || len(got.Containers) != 0 {
 			t.Errorf("observation = %+v, want no zombie", got)
 		}
-		if got := log.count("ofTheHost=1 unattributed=2 traced=1 leadersWithLiveThreads=1 otherExitSignal=1 deadContainers=0 unreadable=0"); got != 1 {
+		if got := log.count("ofTheHost=1 unattributed=2 traced=1 leadersWithLiveThreads=1 otherExitSignal=1 deadContainers=0 unreadable=0 moreLookAlikes=0"); got != 1 {
 			t.Errorf("logged %d times, want once:\n%s", got, log.text.String())
 		}
 	})

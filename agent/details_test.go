@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,20 +215,19 @@ func TestRunReportsTheNode(t *testing.T) {
 // The PID 1 of a dead container has no parent that could be blamed, and is none that nobody knows.
 func TestADeadContainerIsItsOwnFinding(t *testing.T) {
 	t.Parallel()
-	init := scan.Zombie{Key: scan.Key{PID: 7, StartTicks: 9}}
+	init := &scan.Zombie{Key: scan.Key{PID: 7, StartTicks: 9}}
 	since := time.Now()
 	s := sorter{
 		sorted: sorted{dead: map[string]time.Time{}}, table: attribute.NewTable(hostNS, nil), unknown: map[scan.Key]bool{},
 		inits: initsOf([]inventory.Container{{Container: attribute.Container{ID: appID, InitPID: 7}, InitTicks: 9}}),
 	}
-	s.zombie(sighting.Zombie{Zombie: init, Since: since})
+	s.zombie(&sighting.Zombie{Zombie: init, Since: since})
 	if diff := cmp.Diff(map[string]time.Time{appID: since}, s.dead); diff != "" || s.counts != (elsewhere{dead: 1}) || s.unattributed != nil {
 		t.Errorf("counts = %+v, unattributed = %v, dead (-want +got):\n%s", s.counts, s.unattributed, diff)
 	}
-	later := init
-	later.StartTicks++ // another process that got the PID
+	later := &scan.Zombie{Key: scan.Key{PID: 7, StartTicks: 10}} // another process that got the PID
 	s.unknownBefore = map[scan.Key]bool{later.Key: true}
-	s.zombie(sighting.Zombie{Zombie: later, Since: since})
+	s.zombie(&sighting.Zombie{Zombie: later, Since: since})
 	if s.counts.unknown != 1 || len(s.unattributed) != 1 {
 		t.Errorf("counts = %+v, want one of whom nothing is known", s.counts)
 	}
@@ -237,7 +237,7 @@ func TestADeadContainerIsItsOwnFinding(t *testing.T) {
 func held(count, parentPID int, movedFrom ...string) []observe.Zombie {
 	zombies := make([]observe.Zombie, count)
 	for i := range zombies {
-		zombies[i] = observe.Zombie{Parent: scan.Parent{Key: scan.Key{PID: parentPID, StartTicks: uint64(parentPID)}}, ParentPID: parentPID}
+		zombies[i] = observe.Zombie{Zombie: &sighting.Zombie{Zombie: &scan.Zombie{}}, Parent: &scan.Parent{Key: scan.Key{PID: parentPID, StartTicks: uint64(parentPID)}}, ParentPID: parentPID}
 		if len(movedFrom) > 0 {
 			zombies[i].MovedFrom = movedFrom[i%len(movedFrom)]
 		}
@@ -257,7 +257,7 @@ func TestSubjectOfCountsWhatWasMoved(t *testing.T) {
 		"most came from one":            {held(5, 1, "a", "b", "b"), 5, "b"},
 		"as many came from each of two": {held(2, 1, "b", "a"), 2, "a"},
 	} {
-		want := evidence.Subject{Parent: tc.held[0].Parent, PID: 1, Zombies: len(tc.held), Moved: tc.moved, MovedFrom: tc.from}
+		want := evidence.Subject{Parent: *tc.held[0].Parent, PID: 1, Zombies: len(tc.held), Moved: tc.moved, MovedFrom: tc.from}
 		for range 10 { // they come out of a map
 			if diff := cmp.Diff(want, subjectOf(observe.Holders(tc.held)[0])); diff != "" {
 				t.Errorf("%s: subject (-want +got):\n%s", about, diff)
@@ -439,6 +439,30 @@ func TestRunTellsOfADeadContainer(t *testing.T) {
 		}
 		if a.told != (elsewhere{dead: 1}) {
 			t.Errorf("counts = %+v, want one dead container and no zombie that nobody knows", a.told)
+		}
+	})
+}
+
+// A count that was cut must not be taken for the truth, nor what was left out for what the agent may not read.
+func TestRunTellsThatThereAreMoreLookAlikes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		const more = 6
+		for i := range scan.MaxLookAlikes + more {
+			pid := 1500 + i
+			n.process(pid, appPID, "Z", appNS, "/", pid, pid-1000)
+			n.ends(pid, appPID, 2, 17)
+		}
+		a, log := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		c := meta.FindStatusCondition(s.report(t).Status.Conditions, v1alpha1.ConditionLeaderExited)
+		if says := "Container app: at least 64 alive, "; c == nil || !strings.HasPrefix(c.Message, says) {
+			t.Errorf("condition = %+v, want it to say %q", c, says)
+		}
+		if log.count("leadersWithLiveThreads=64 otherExitSignal=0 deadContainers=0 unreadable=0 moreLookAlikes=6") != 1 {
+			t.Errorf("logged:\n%s", log.text.String())
 		}
 	})
 }

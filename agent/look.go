@@ -75,14 +75,11 @@ func (a *Agent) recallAges(s sorted, now time.Time) {
 		if !ok {
 			continue
 		}
-		zombies := make([]sighting.Zombie, len(held))
+		zombies := make([]*sighting.Zombie, len(held))
 		for i, z := range held {
 			zombies[i] = z.Zombie
 		}
 		a.tracker.Remember(zombies, ages, oldest, now)
-		for i := range held {
-			held[i].Zombie = zombies[i]
-		}
 	}
 }
 
@@ -95,7 +92,9 @@ func (a *Agent) containers(s sorted, n nodeFacts, now time.Time) map[inventory.P
 	refused := map[string]refusals{}
 	byPod := map[inventory.Pod][]observe.Container{}
 	for _, c := range a.Inventory.Containers() {
-		seen := observe.Container{Name: c.Name, ID: c.ID, Image: c.Image, Zombies: s.zombies[c.ID], LookAlikes: s.lookAlikes[c.ID]}
+		seen := observe.Container{
+			Name: c.Name, ID: c.ID, Image: c.Image, Zombies: s.zombies[c.ID], LookAlikes: s.lookAlikes[c.ID], MoreLookAlikes: s.crowded[c.ID],
+		}
 		if len(seen.Zombies)+len(s.fresh[c.ID]) > 0 {
 			levels := a.levels(c.ID)
 			refused[c.ID] = refusalsOf(levels)

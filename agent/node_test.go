@@ -51,7 +51,7 @@ var errBroken = errors.New("broken")
 
 // node is a node in memory and, as far as /proc goes, in files: one pod, web, with one container, app.
 type node struct {
-	t *testing.T
+	t testing.TB
 	// root is the proc mount, cgroups that of the cgroups.
 	root, cgroups string
 	// tells says that the kernel tells when a process died; it died twenty minutes ago then.
@@ -63,7 +63,7 @@ type node struct {
 	runtimeErr error
 }
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	n := &node{t: t, root: t.TempDir(), cgroups: t.TempDir(), tells: true}
 	n.write("uptime", "100000.00 1000.00\n")
@@ -155,14 +155,20 @@ func (n *node) lookAlikes() {
 	n.t.Helper()
 	stat := func(pid, threads, signal int) {
 		n.process(pid, appPID, "Z", appNS, "/", pid, pid-1900)
-		n.write(fmt.Sprint(pid)+"/stat", fmt.Sprintf(
-			"%d (p%d) Z 1000 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 %d 0 5 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-			pid, pid, threads, signal))
+		n.ends(pid, appPID, threads, signal)
 	}
 	stat(1990, 2, 17) // its threads live
 	stat(1991, 1, 17)
 	n.write("1991/status", "TracerPid:\t5\nNSpid:\t1991 91\n")
 	stat(1995, 1, 10) // tells its parent by another signal
+}
+
+// ends lets a process be in state Z with so many threads and an exit signal.
+func (n *node) ends(pid, parent, threads, signal int) {
+	n.t.Helper()
+	n.write(fmt.Sprint(pid)+"/stat", fmt.Sprintf(
+		"%d (p%d) Z %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 %d 0 %d 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+		pid, pid, parent, threads, pid, signal))
 }
 
 func (n *node) remove(pid int) {
@@ -215,7 +221,7 @@ type server struct {
 	stubborn bool
 }
 
-func newServer(t *testing.T, reports ...client.Object) *server {
+func newServer(t testing.TB, reports ...client.Object) *server {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -328,7 +334,7 @@ func (l *logged) count(text string) int {
 	return strings.Count(l.text.String(), text)
 }
 
-func newAgent(t *testing.T, n *node, s *server) (*Agent, *logged) {
+func newAgent(t testing.TB, n *node, s *server) (*Agent, *logged) {
 	t.Helper()
 	fs, err := kernel.New(n.root)
 	if err != nil {

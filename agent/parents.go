@@ -57,7 +57,7 @@ func first(holders []observe.Holder) []evidence.Subject {
 
 // subjectOf counts what a parent holds, and from whom most of those came that it did not always hold.
 func subjectOf(h observe.Holder) evidence.Subject {
-	subject := evidence.Subject{Parent: h.Parent, PID: h.PID, Zombies: len(h.Zombies)}
+	subject := evidence.Subject{Parent: *h.Parent, PID: h.PID, Zombies: len(h.Zombies)}
 	from := map[string]int{}
 	for _, z := range h.Zombies {
 		if z.MovedFrom == "" {

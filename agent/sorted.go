@@ -23,6 +23,8 @@ type sorted struct {
 	// report that counts them first must know.
 	fresh      map[string][]observe.Zombie
 	lookAlikes map[string][]observe.LookAlike
+	// crowded are the containers of whose pod there are more look-alikes than a look keeps.
+	crowded map[string]bool
 	// dead are the containers whose PID 1 is a zombie, and since when.
 	dead map[string]time.Time
 	// unsure are the containers with a zombie that had its home there at the last look and cannot be attributed now,
@@ -37,14 +39,18 @@ type sorted struct {
 }
 
 // elsewhere counts the zombies that are in no report of a pod, and what looks like one.
-type elsewhere struct{ host, unknown, liveLeaders, traced, otherSignal, dead, unreadable int }
+type elsewhere struct {
+	host, unknown, liveLeaders, traced, otherSignal, dead, unreadable int
+	// beyond are look-alikes of which no more is known than that they are there, because their pod has so many.
+	beyond int
+}
 
 // steps makes counts comparable that differ only a little: they change all the time, and the log should not.
 func (e elsewhere) steps() elsewhere {
 	return elsewhere{
 		host: observe.Step(e.host), unknown: observe.Step(e.unknown), liveLeaders: observe.Step(e.liveLeaders),
 		traced: observe.Step(e.traced), otherSignal: observe.Step(e.otherSignal), dead: observe.Step(e.dead),
-		unreadable: observe.Step(e.unreadable),
+		unreadable: observe.Step(e.unreadable), beyond: observe.Step(e.beyond),
 	}
 }
 
@@ -64,7 +70,7 @@ func (a *Agent) logElsewhere(counts elsewhere) {
 	a.told = steps
 	a.Log.Info("Zombies that are in no report", "ofTheHost", counts.host, "unattributed", counts.unknown,
 		"traced", counts.traced, "leadersWithLiveThreads", counts.liveLeaders, "otherExitSignal", counts.otherSignal,
-		"deadContainers", counts.dead, "unreadable", counts.unreadable)
+		"deadContainers", counts.dead, "unreadable", counts.unreadable, "moreLookAlikes", counts.beyond)
 }
 
 // sorter sorts what one look saw.
@@ -72,7 +78,9 @@ type sorter struct {
 	sorted
 
 	table   attribute.Table
-	parents map[int]scan.Parent
+	parents map[int]*scan.Parent
+	// beyond are the counts of look-alikes that were not kept, by their owner.
+	beyond map[int]int
 	// depths are how many PID namespaces there are down to that of a container.
 	depths map[string]int
 	// inits are the dead containers by their PID 1.
@@ -90,47 +98,41 @@ func (a *Agent) sorted(result scan.Result) sorted {
 	s := sorter{
 		sorted: sorted{
 			zombies: map[string][]observe.Zombie{}, fresh: map[string][]observe.Zombie{}, lookAlikes: map[string][]observe.LookAlike{},
-			lookBefore: a.lastLook, dead: map[string]time.Time{}, unsure: map[string]bool{}, counts: elsewhere{unreadable: result.Unreadable},
+			lookBefore: a.lastLook, dead: map[string]time.Time{}, unsure: map[string]bool{}, crowded: map[string]bool{},
+			counts: elsewhere{unreadable: result.Unreadable},
 		},
 		table:   attribute.NewTable(a.hostNamespace(), facts(containers)),
-		parents: result.Parents, depths: depthsOf(containers), inits: initsOf(a.Inventory.Dead()),
+		parents: result.Parents, beyond: result.Beyond, depths: depthsOf(containers), inits: initsOf(a.Inventory.Dead()),
 		before: a.homes, homes: make(map[scan.Key]string, len(stayed)),
 		unknownBefore: a.unknown, unknown: map[scan.Key]bool{},
 	}
-	twice := make(map[scan.Key]bool, len(stayed))
-	for _, z := range stayed {
-		twice[z.Key] = true
-		s.zombie(z)
-	}
-	for _, z := range result.Zombies {
-		if !twice[z.Key] {
+	for _, z := range result.Zombies { // those that stayed are in the same order
+		if len(stayed) == 0 || stayed[0].Key != z.Key {
 			s.passing(z)
+			continue
 		}
+		s.zombie(&stayed[0])
+		stayed = stayed[1:]
 	}
 	for _, l := range alike {
 		s.lookAlike(l)
+	}
+	for _, count := range result.Beyond {
+		s.counts.beyond += count
 	}
 	a.homes, a.unknown, a.lastLook = s.homes, s.unknown, result.At
 	return s.sorted
 }
 
-func (s *sorter) parent(pid int) *scan.Parent {
-	parent, ok := s.parents[pid]
-	if !ok {
-		return nil
-	}
-	return &parent
-}
-
-func (s *sorter) zombie(z sighting.Zombie) {
+func (s *sorter) zombie(z *sighting.Zombie) {
 	s.starts = append(s.starts, z.StartedAt)
 	if id, ok := s.inits[z.Key]; ok {
 		s.dead[id] = z.Since
 		s.counts.dead++
 		return
 	}
-	parent := s.parent(z.ParentPID)
-	verdict := s.table.Attribute(z.Zombie, parent)
+	parent := s.parents[z.ParentPID]
+	verdict := s.table.Attribute(*z.Zombie, parent)
 	switch verdict.Place {
 	case attribute.Host:
 		s.counts.host++
@@ -140,13 +142,13 @@ func (s *sorter) zombie(z sighting.Zombie) {
 	case attribute.InContainer, attribute.ParentOutside:
 		s.homes[z.Key] = verdict.ContainerID
 		s.zombies[verdict.ContainerID] = append(s.zombies[verdict.ContainerID],
-			observe.Zombie{Zombie: z, Parent: *parent, ParentPID: verdict.ParentPID})
+			observe.Zombie{Zombie: z, Parent: parent, ParentPID: verdict.ParentPID})
 	}
 }
 
 // lost takes in a zombie of which it is not known where it belongs. At a single look that only says that its parent is just
 // dying, as in every container that is restarted: so it counts when it was so at the last look already.
-func (s *sorter) lost(z sighting.Zombie) {
+func (s *sorter) lost(z *sighting.Zombie) {
 	s.unknown[z.Key] = true
 	if s.unknownBefore[z.Key] {
 		s.counts.unknown++
@@ -158,15 +160,15 @@ func (s *sorter) lost(z sighting.Zombie) {
 }
 
 // passing takes in a zombie that was seen once.
-func (s *sorter) passing(z scan.Zombie) {
-	parent := s.parent(z.ParentPID)
-	verdict := s.table.Attribute(z, parent)
+func (s *sorter) passing(z *scan.Zombie) {
+	parent := s.parents[z.ParentPID]
+	verdict := s.table.Attribute(*z, parent)
 	switch {
 	case verdict.Place == attribute.Unknown:
 		s.unknown[z.Key] = true
 	case verdict.ContainerID != "":
 		s.fresh[verdict.ContainerID] = append(s.fresh[verdict.ContainerID],
-			observe.Zombie{Zombie: sighting.Zombie{Zombie: z}, Parent: *parent, ParentPID: verdict.ParentPID})
+			observe.Zombie{Zombie: &sighting.Zombie{Zombie: z}, Parent: parent, ParentPID: verdict.ParentPID})
 	}
 }
 
@@ -180,15 +182,18 @@ func (s *sorter) lookAlike(l sighting.LookAlike) {
 	case scan.OtherExitSignal:
 		s.counts.otherSignal++
 	}
-	verdict := s.table.Attribute(scan.Zombie{Key: l.Key, Identity: l.Identity, ParentPID: l.ParentPID}, s.parent(l.ParentPID))
-	if verdict.ContainerID == "" {
+	id := s.table.Attribute(scan.Zombie{Key: l.Key, Identity: l.Identity, ParentPID: l.ParentPID}, s.parents[l.ParentPID]).ContainerID
+	if id == "" {
 		return
 	}
 	seen := observe.LookAlike{LookAlike: l}
-	if depth := s.depths[verdict.ContainerID]; depth > 0 && depth <= len(l.NamespacePIDs) {
+	if depth := s.depths[id]; depth > 0 && depth <= len(l.NamespacePIDs) {
 		seen.PID = l.NamespacePIDs[depth-1]
 	}
-	s.lookAlikes[verdict.ContainerID] = append(s.lookAlikes[verdict.ContainerID], seen)
+	s.lookAlikes[id] = append(s.lookAlikes[id], seen)
+	if s.beyond[l.Owner] > 0 {
+		s.crowded[id] = true
+	}
 }
 
 func (a *Agent) hostNamespace() uint64 {

@@ -194,7 +194,7 @@ func (g *grower) judge(w *world, table Table, view scan.Reader) (wrong string) {
 	g.Helper()
 	result, err := scan.New(view).Scan(time.Now())
 	g.forest.must("scanning", err)
-	seen := map[int]scan.Zombie{}
+	seen := map[int]*scan.Zombie{}
 	for _, z := range result.Zombies {
 		seen[z.PID] = z
 	}
@@ -207,10 +207,10 @@ func (g *grower) judge(w *world, table Table, view scan.Reader) (wrong string) {
 		if !ok || found.ParentPID != z.parent.pid() {
 			return fmt.Sprintf("zombie %+v was found with parent %d, but its parent is %+v", *z, found.ParentPID, *z.parent)
 		}
-		verdict := table.Attribute(found, &parent)
+		verdict := table.Attribute(*found, parent)
 		g.counts[verdict.Place]++
 		if wrong := w.wrong(z, verdict); wrong != "" {
-			return fmt.Sprintf("%+v of zombie %+v with parent %+v: %s; seen %+v with %+v", verdict, *z, *z.parent, wrong, found, parent)
+			return fmt.Sprintf("%+v of zombie %+v with parent %+v: %s; seen %+v with %+v", verdict, *z, *z.parent, wrong, *found, *parent)
 		}
 	}
 	return ""

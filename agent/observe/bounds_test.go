@@ -18,6 +18,7 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
 	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/sighting"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -128,7 +129,7 @@ func age(random *rand.Rand) time.Duration {
 
 func anyZombie(random *rand.Rand) Zombie {
 	parent, born := random.IntN(9), age(random)
-	z := Zombie{Parent: scan.Parent{Key: scan.Key{PID: parent + 1, StartTicks: random.Uint64N(3)}, Command: foreign(random, 70)}, ParentPID: parent}
+	z := Zombie{Zombie: &sighting.Zombie{Zombie: &scan.Zombie{}}, Parent: &scan.Parent{Key: scan.Key{PID: parent + 1, StartTicks: random.Uint64N(3)}, Command: foreign(random, 70)}, ParentPID: parent}
 	z.Command, z.StartedAt, z.Since = foreign(random, 70), noon.Add(-born), noon.Add(-time.Duration(random.Int64N(int64(born)+1)))
 	z.Exit = kernel.Exit{Signal: 17, Status: random.IntN(1 << 20), Readable: random.IntN(4) > 0}
 	return z

@@ -49,9 +49,11 @@ func findings(containers []Container, observed []v1alpha1.ContainerObservation, 
 type instance struct {
 	container string
 	count     int
-	since     time.Time
-	// says is the sentence after the container's name, given the count of all containers.
-	says func(count int) string
+	// more says that there may be more than count.
+	more  bool
+	since time.Time
+	// says is the sentence after the container's name, given the count of all containers in words.
+	says func(count string) string
 }
 
 // finding tells of the container with most and counts what is in all.
@@ -59,9 +61,12 @@ func finding(kind string, cases []instance) Finding {
 	slices.SortFunc(cases, func(a, b instance) int {
 		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.container, b.container))
 	})
-	count, since := 0, cases[0].since
+	count, atLeast, since := 0, "", cases[0].since
 	for _, i := range cases {
 		count += i.count
+		if i.more {
+			atLeast = "at least "
+		}
 		if i.since.Before(since) {
 			since = i.since
 		}
@@ -71,7 +76,7 @@ func finding(kind string, cases []instance) Finding {
 		more = fmt.Sprintf(" and %d more", len(cases)-1)
 	}
 	tell := func(name string) string {
-		return fmt.Sprintf("Container %s%s: %s See %s", name, more, cases[0].says(count), v1alpha1.DocsURL(kind))
+		return fmt.Sprintf("Container %s%s: %s See %s", name, more, cases[0].says(fmt.Sprint(atLeast, count)), v1alpha1.DocsURL(kind))
 	}
 	name := cases[0].container
 	if excess := len(tell(name)) - v1alpha1.MaxConditionMessage; excess > 0 {
@@ -94,22 +99,24 @@ func alike(containers []Container, kind scan.LookAlikeKind, now time.Time) []ins
 		first := slices.MinFunc(alike, func(a, b LookAlike) int {
 			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Key.PID, b.Key.PID))
 		})
-		cases = append(cases, instance{c.Name, len(alike), first.Since, func(count int) string { return saysOf(first, count) }})
+		cases = append(cases, instance{
+			c.Name, len(alike), c.MoreLookAlikes, first.Since, func(count string) string { return saysOf(first, count) },
+		})
 	}
 	return cases
 }
 
 // saysOf tells of look-alikes by the example of one.
-func saysOf(l LookAlike, count int) string {
+func saysOf(l LookAlike, count string) string {
 	example := named(l.Command, l.PID)
 	switch l.Kind {
 	case scan.HeldByTracer:
-		return fmt.Sprintf("%d dead and held by a tracer, such as %s by process %d of the node.", count, example, l.TracerPID)
+		return fmt.Sprintf("%s dead and held by a tracer, such as %s by process %d of the node.", count, example, l.TracerPID)
 	case scan.OtherExitSignal:
-		return fmt.Sprintf("%d dead that a plain wait() passes over, such as %s with exit signal %d.", count, example, l.Exit.Signal)
+		return fmt.Sprintf("%s dead that a plain wait() passes over, such as %s with exit signal %d.", count, example, l.Exit.Signal)
 	case scan.LeaderExited:
 	}
-	return fmt.Sprintf("%d alive, though their main thread has exited, such as %s. No zombies.", count, example)
+	return fmt.Sprintf("%s alive, though their main thread has exited, such as %s. No zombies.", count, example)
 }
 
 // named names a process of a container.
@@ -128,7 +135,7 @@ func dead(containers []Container, now time.Time) []instance {
 		if c.DeadSince.IsZero() || now.Sub(c.DeadSince) < edge(0) {
 			continue
 		}
-		cases = append(cases, instance{c.Name, 1, c.DeadSince, func(int) string {
+		cases = append(cases, instance{c.Name, 1, false, c.DeadSince, func(string) string {
 			return "its PID 1 is a zombie that the container runtime has not waited for. It is stuck; a restart cannot work."
 		}})
 	}
@@ -144,8 +151,8 @@ func piles(observed []v1alpha1.ContainerObservation) []instance {
 			if p.Cause != v1alpha1.CauseParentStuckInD {
 				continue
 			}
-			cases = append(cases, instance{string(c.Name), int(p.Zombies), p.OldestZombieTime.Time, func(count int) string {
-				return fmt.Sprintf("%d zombies pile up behind %s in state D. A restart may hang.", count, named(p.Command, int(*p.PID)))
+			cases = append(cases, instance{string(c.Name), int(p.Zombies), false, p.OldestZombieTime.Time, func(count string) string {
+				return fmt.Sprintf("%s zombies pile up behind %s in state D. A restart may hang.", count, named(p.Command, int(*p.PID)))
 			}})
 		}
 	}

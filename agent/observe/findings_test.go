@@ -78,6 +78,20 @@ func TestFindings(t *testing.T) {
 				"LeaderExited", "Container many and 1 more: 3 alive, though their main thread has exited, such as java (PID 8). No zombies." + see("LeaderExited"), noon.Add(-time.Hour),
 			}},
 		},
+		"where not all were looked at there are at least as many": {
+			containers: []Container{
+				{Name: "few", LookAlikes: alikes(scan.HeldByTracer, time.Minute), MoreLookAlikes: true},
+				{Name: "many", LookAlikes: alikes(scan.HeldByTracer, time.Minute, time.Minute), DeadSince: noon.Add(-time.Minute)},
+			},
+			want: []Finding{
+				{
+					"HeldByTracer", "Container many and 1 more: at least 3 dead and held by a tracer, such as java (PID 8) by process 4711 of the node." + see("HeldByTracer"), noon.Add(-time.Minute),
+				},
+				{
+					"ContainerDead", "Container many: its PID 1 is a zombie that the container runtime has not waited for. It is stuck; a restart cannot work." + see("ContainerDead"), noon.Add(-time.Minute),
+				},
+			},
+		},
 		"what is too young may pass": {
 			containers: []Container{
 				{Name: "app", LookAlikes: alikes(scan.LeaderExited, 30*time.Second-1), DeadSince: noon.Add(1 - 30*time.Second)},
@@ -132,7 +146,7 @@ func TestTheLongestFindingFitsItsCondition(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{strings.Repeat("n", 63), "app"} {
 		many := stuck(name, 1)
-		many.Zombies[0].Parent.Command, many.DeadSince = strings.Repeat("%", 64), noon.Add(-time.Hour)
+		many.Zombies[0].Parent.Command, many.DeadSince, many.MoreLookAlikes = strings.Repeat("%", 64), noon.Add(-time.Hour), true
 		for _, kind := range []scan.LookAlikeKind{scan.LeaderExited, scan.HeldByTracer, scan.OtherExitSignal} {
 			for _, l := range alikes(kind, time.Hour) {
 				l.PID, l.TracerPID, l.Exit.Signal, l.Command = 4194304, 4194304, 64, strings.Repeat("%", 64)

@@ -19,9 +19,9 @@ import (
 
 // Zombie is a zombie of a container, seen twice.
 type Zombie struct {
-	sighting.Zombie
+	*sighting.Zombie
 	// Parent is its living parent.
-	Parent scan.Parent
+	Parent *scan.Parent
 	// ParentPID is its parent's PID in the container's PID namespace; 0 when the parent is outside the container.
 	ParentPID int
 }
@@ -42,6 +42,8 @@ type Container struct {
 	DeadSince  time.Time
 	Zombies    []Zombie
 	LookAlikes []LookAlike
+	// MoreLookAlikes says that there are more in its pod, maybe of other kinds or in another container of it: they were not looked at.
+	MoreLookAlikes bool
 	// Evidence is what was read of the parents of the zombies.
 	Evidence map[scan.Key]diagnose.Evidence
 	// Limits are the limits on processes and threads that bind it. Their births are not looked at: Pod knows them.

@@ -25,10 +25,10 @@ func zombies(count, parentPID int, command string, age time.Duration) []Zombie {
 	out := make([]Zombie, count)
 	for i := range out {
 		out[i] = Zombie{
-			Zombie: sighting.Zombie{Since: noon.Add(-age), Zombie: scan.Zombie{
+			Zombie: &sighting.Zombie{Since: noon.Add(-age), Zombie: &scan.Zombie{
 				Command: "sh", StartedAt: noon.Add(-24 * time.Hour), Exit: kernel.Exit{Signal: 17, Readable: true},
 			}},
-			Parent:    scan.Parent{Key: scan.Key{PID: 1000 + parentPID, StartTicks: uint64(1000 + parentPID)}, Command: command},
+			Parent:    &scan.Parent{Key: scan.Key{PID: 1000 + parentPID, StartTicks: uint64(1000 + parentPID)}, Command: command},
 			ParentPID: parentPID,
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 // Holder is a parent and the zombies that it holds.
 type Holder struct {
-	Parent scan.Parent
+	Parent *scan.Parent
 	// PID is its PID in the container's PID namespace; 0 when it is outside the container.
 	PID     int
 	Zombies []Zombie

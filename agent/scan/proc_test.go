@@ -33,7 +33,7 @@ func TestProcScansItsOwnZombie(t *testing.T) {
 	scanner := New(Proc{FS: fs})
 	await(t, "the zombie shows", func() bool {
 		result := mustScan(t, scanner, time.Now())
-		i := slices.IndexFunc(result.Zombies, func(z Zombie) bool { return z.PID == child.Process.Pid })
+		i := slices.IndexFunc(result.Zombies, func(z *Zombie) bool { return z.PID == child.Process.Pid })
 		if i < 0 {
 			return false
 		}
@@ -118,8 +118,8 @@ func lookAlikeOf(result Result, pid int) (LookAlike, bool) {
 	return result.LookAlikes[i], true
 }
 
-func zombiesOf(result Result, parent int) []Zombie {
-	return slices.DeleteFunc(slices.Clone(result.Zombies), func(z Zombie) bool { return z.ParentPID != parent })
+func zombiesOf(result Result, parent int) []*Zombie {
+	return slices.DeleteFunc(slices.Clone(result.Zombies), func(z *Zombie) bool { return z.ParentPID != parent })
 }
 
 // await looks again and again until done, for ten seconds.

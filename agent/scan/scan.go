@@ -2,9 +2,9 @@
 package scan
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +81,8 @@ type LookAlike struct {
 	Identity
 	Kind      LookAlikeKind
 	ParentPID int
+	// Owner is the process below the host's PID 1 that it descends from; see owners.
+	Owner int
 	// Command is its command name, as it set it: foreign bytes.
 	Command string
 	// Exit is how it ended; of no meaning where the leader alone has exited.
@@ -99,30 +101,39 @@ type Parent struct {
 type Result struct {
 	// At is when the look began.
 	At time.Time
-	// Zombies have exited whole, are not traced, and wait for their parent.
-	Zombies []Zombie
+	// Zombies are what a plain wait() of their parents would end, sorted by PID. The Scanner hands out the same ones at the next
+	// look, so they must not be changed.
+	Zombies []*Zombie
 	// Parents are the parents of Zombies and LookAlikes that could be read, by PID.
-	Parents map[int]Parent
-	// Unreadable is how many processes could not be read, and how many look-alikes there are beyond MaxLookAlikes.
+	Parents map[int]*Parent
+	// Unreadable is how many processes could not be read.
 	Unreadable int
 	// LookAlikes are in state Z too, but no zombies that a parent could reap.
 	LookAlikes []LookAlike
+	// Beyond counts, by their owner, the look-alikes beyond MaxLookAlikes.
+	Beyond map[int]int
 }
 
-// MaxLookAlikes is how many look-alikes one look keeps. A report counts them by container and names few, so more tell nobody
-// anything, while a tenant may make as many as it has PIDs: at about half a KiB each these take 2 MiB.
-const MaxLookAlikes = 4096
+// MaxLookAlikes is how many look-alikes one look keeps of one owner, the first by PID. A report counts them by container and
+// names one, so more tell nobody anything, while a tenant may make as many as it has PIDs: it must not take the place of
+// another's.
+const MaxLookAlikes = 64
 
 // Scanner takes looks. It remembers between looks what a process in state Z cannot change any more.
+//
+// There may be as many zombies as the node has PIDs, and then the agent must not be what ends first. So each is kept once,
+// whatever passes it on passes a pointer, and what they have in common is kept once for all.
 type Scanner struct {
 	reader Reader
-	known  map[Key]Zombie
-	// others are the known ones of OtherExitSignal.
-	others map[Key]LookAlike
+	// known are the zombies of the last look, sorted by PID.
+	known []*Zombie
+	// others are the known ones of OtherExitSignal, however many: else those that are not kept would be read at every look.
+	others map[Key]*LookAlike
+	common common
 }
 
 // New returns a Scanner that reads from reader.
-func New(reader Reader) *Scanner { return &Scanner{reader: reader} }
+func New(reader Reader) *Scanner { return &Scanner{reader: reader, common: newCommon()} }
 
 // Scan takes one look at time now.
 func (s *Scanner) Scan(now time.Time) (Result, error) {
@@ -134,10 +145,12 @@ func (s *Scanner) Scan(now time.Time) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("scanning processes: %w", err)
 	}
+	slices.SortFunc(processes, func(a, b kernel.Process) int { return cmp.Compare(a.PID, b.PID) })
 	l := look{
 		Scanner: s, clocks: clocks, processes: processes,
-		result:    Result{At: now, Unreadable: unreadable, Parents: map[int]Parent{}},
-		nextKnown: map[Key]Zombie{}, nextOthers: map[Key]LookAlike{},
+		result:     Result{At: now, Unreadable: unreadable, Parents: map[int]*Parent{}, Beyond: map[int]int{}},
+		nextOthers: map[Key]*LookAlike{},
+		owners:     newOwners(processes), kept: map[int]int{},
 	}
 	for _, p := range processes {
 		if p.State != kernel.StateZombie {
@@ -147,7 +160,7 @@ func (s *Scanner) Scan(now time.Time) (Result, error) {
 			l.result.Unreadable++
 		}
 	}
-	s.known, s.others = l.nextKnown, l.nextOthers
+	s.known, s.others = l.result.Zombies, l.nextOthers
 	l.readParents()
 	return l.result, nil
 }
@@ -159,26 +172,31 @@ type look struct {
 	clocks    Clocks
 	processes []kernel.Process
 	result    Result
-	// nextKnown and nextOthers are what the Scanner knows after this look.
-	nextKnown  map[Key]Zombie
-	nextOthers map[Key]LookAlike
+	// nextOthers are those that the Scanner knows after this look.
+	nextOthers map[Key]*LookAlike
+	owners     owners
+	// kept counts the look-alikes of the result by their owner.
+	kept map[int]int
 }
 
 // take sorts a process in state Z, by what it knows of it or else by reading it.
 func (l *look) take(p kernel.Process) error {
 	key := Key{PID: p.PID, StartTicks: p.StartTicks}
-	if zombie, ok := l.known[key]; ok {
-		zombie.ParentPID = p.ParentPID // the one thing that changes: orphans get a new parent
-		l.keep(zombie)
+	if zombie, ok := l.knownAs(key); ok {
+		if zombie.ParentPID != p.ParentPID { // the one thing that changes: orphans get a new parent
+			moved := *zombie
+			moved.ParentPID = p.ParentPID
+			zombie = &moved
+		}
+		l.result.Zombies = append(l.result.Zombies, zombie)
 		return nil
 	}
 	// A new parent makes the kernel set the exit signal to SIGCHLD.
 	if other, ok := l.others[key]; ok && other.ParentPID == p.ParentPID {
-		l.setAside(other)
+		l.setAside(p, other)
 		return nil
 	}
-	if p.Threads > 1 && len(l.result.LookAlikes) >= MaxLookAlikes {
-		l.result.Unreadable++
+	if p.Threads > 1 && l.beyond(p) { // known to be a look-alike before it is read
 		return nil
 	}
 	identity, err := l.reader.Identity(p.PID)
@@ -189,11 +207,12 @@ func (l *look) take(p kernel.Process) error {
 	if err != nil {
 		return err
 	}
+	identity.Cgroups, p.Command = l.common.paths(identity.Cgroups), l.common.command(p.Command)
 	if kind, ok := KindOf(p, identity, exit); ok {
-		l.setAside(LookAlike{Key: key, Identity: identity, Kind: kind, ParentPID: p.ParentPID, Command: p.Command, Exit: exit})
+		l.setAside(p, &LookAlike{Key: key, Identity: identity, Kind: kind, ParentPID: p.ParentPID, Command: p.Command, Exit: exit})
 		return nil
 	}
-	l.keep(l.zombie(p, identity, exit))
+	l.result.Zombies = append(l.result.Zombies, l.zombie(p, identity, exit))
 	return nil
 }
 
@@ -215,26 +234,43 @@ func KindOf(p kernel.Process, identity Identity, exit kernel.Exit) (LookAlikeKin
 	return 0, false
 }
 
-func (l *look) keep(zombie Zombie) {
-	l.nextKnown[zombie.Key] = zombie
-	l.result.Zombies = append(l.result.Zombies, zombie)
+// knownAs finds a zombie of the last look. A search in what is kept anyway takes a microsecond where reading a process takes
+// ten, and no memory.
+func (l *look) knownAs(key Key) (*Zombie, bool) {
+	i, ok := slices.BinarySearchFunc(l.known, key.PID, func(z *Zombie, pid int) int { return cmp.Compare(z.PID, pid) })
+	if !ok || l.known[i].Key != key {
+		return nil, false
+	}
+	return l.known[i], true
 }
 
 // setAside takes in a look-alike. Those with another exit signal are remembered; the others may change until the next look:
 // the last thread may end, and a tracer may let go.
-func (l *look) setAside(other LookAlike) {
-	if len(l.result.LookAlikes) >= MaxLookAlikes {
-		l.result.Unreadable++
-		return
-	}
+func (l *look) setAside(p kernel.Process, other *LookAlike) {
 	if other.Kind == OtherExitSignal {
 		l.nextOthers[other.Key] = other
 	}
-	l.result.LookAlikes = append(l.result.LookAlikes, other)
+	if l.beyond(p) {
+		return
+	}
+	kept := *other
+	kept.Owner = l.owners.of(p)
+	l.kept[kept.Owner]++
+	l.result.LookAlikes = append(l.result.LookAlikes, kept)
 }
 
-func (l *look) zombie(p kernel.Process, identity Identity, exit kernel.Exit) Zombie {
-	zombie := Zombie{
+// beyond says whether enough look-alikes of the owner of another one are kept, and then counts it.
+func (l *look) beyond(p kernel.Process) bool {
+	owner := l.owners.of(p)
+	if l.kept[owner] < MaxLookAlikes {
+		return false
+	}
+	l.result.Beyond[owner]++
+	return true
+}
+
+func (l *look) zombie(p kernel.Process, identity Identity, exit kernel.Exit) *Zombie {
+	zombie := &Zombie{
 		Key:       Key{PID: p.PID, StartTicks: p.StartTicks},
 		Identity:  identity,
 		ParentPID: p.ParentPID,
@@ -261,68 +297,23 @@ func (l *look) readParents() {
 		if !wanted[p.PID] {
 			continue
 		}
-		if parent, ok := l.parent(p); ok {
+		if parent := l.parent(p); parent != nil {
 			l.result.Parents[p.PID] = parent
 		}
 	}
 }
 
 // parent reads where a listed process belongs, and then its start time again: all of it must be of the one process that
-// was the parent when the zombies were listed.
-func (l *look) parent(listed kernel.Process) (Parent, bool) {
+// was the parent when the zombies were listed. It returns nil when it is not.
+func (l *look) parent(listed kernel.Process) *Parent {
 	identity, err := l.reader.Identity(listed.PID)
 	if err != nil {
-		return Parent{}, false
+		return nil
 	}
 	after, err := l.reader.Process(listed.PID)
 	if err != nil || after.StartTicks != listed.StartTicks {
-		return Parent{}, false
+		return nil
 	}
-	return Parent{Key: Key{PID: after.PID, StartTicks: after.StartTicks}, Identity: identity, Command: after.Command}, true
-}
-
-// Proc is the Reader of a proc mount.
-type Proc struct{ kernel.FS }
-
-// Clocks returns the clocks of this look.
-func (p Proc) Clocks() (Clocks, error) { return p.FS.Clocks() }
-
-// Identity reads where a process belongs. A PID namespace that may not be read is left 0.
-func (p Proc) Identity(pid int) (Identity, error) {
-	status, err := p.Status(pid)
-	if err != nil {
-		return Identity{}, err
-	}
-	read := p.Cgroups
-	if status.State == kernel.StateZombie && status.Threads > 1 {
-		read = p.LiveCgroups
-	}
-	cgroups, err := read(pid)
-	if err != nil {
-		return Identity{}, err
-	}
-	namespace, err := p.PIDNamespace(pid)
-	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		return Identity{}, err
-	}
-	return Identity{
-		Namespace:     namespace,
-		NamespacePIDs: status.NamespacePIDs,
-		Cgroups:       cgroups,
-		TracerPID:     p.tracer(status.TracerPID),
-	}, nil
-}
-
-// tracer finds the process whose thread traces another. One that cannot be read, mostly because it ended just now, stays the
-// thread that was told: then it is not known to be the parent, and what it holds counts as held. That accuses nobody, and
-// the next look, which reads what is held anew, corrects it.
-func (p Proc) tracer(thread int) int {
-	if thread == 0 {
-		return 0
-	}
-	status, err := p.Status(thread)
-	if err != nil || status.ThreadGroup == 0 {
-		return thread
-	}
-	return status.ThreadGroup
+	identity.Cgroups = l.common.paths(identity.Cgroups)
+	return &Parent{Key: Key{PID: after.PID, StartTicks: after.StartTicks}, Identity: identity, Command: l.common.command(after.Command)}
 }

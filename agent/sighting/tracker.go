@@ -18,7 +18,7 @@ const MinApart = time.Second
 
 // Zombie is a zombie that was seen twice.
 type Zombie struct {
-	scan.Zombie
+	*scan.Zombie
 	// Since is when it died or, where the kernel does not tell, when it was first seen.
 	Since time.Time
 	// MovedFrom is the command name, foreign bytes, of the first parent that it was seen under before the one it has now;
@@ -35,16 +35,18 @@ type LookAlike struct {
 
 // Tracker remembers the zombies and look-alikes of the last look.
 type Tracker struct {
-	seen map[scan.Key]sight
+	// seen are the sights of zombies, sorted by PID: of many a map would take several times as much memory.
+	seen []sight
 	// others are the first sights of look-alikes.
 	others map[other]time.Time
 }
 
 type sight struct {
+	// Zombie is what it was at the last look.
+	*scan.Zombie
+	// first is when it was first seen, by this agent or by an earlier one.
 	first time.Time
-	since time.Time
-	// parentPID and parentCommand are the parent at the last look.
-	parentPID     int
+	// parentCommand is the command name of the parent that it had at the last look; empty when that was never read.
 	parentCommand string
 	movedFrom     string
 }
@@ -58,40 +60,54 @@ type other struct {
 // NewTracker returns a Tracker that has seen nothing.
 func NewTracker() *Tracker { return &Tracker{} }
 
-// Look takes in one look and returns what was there at an earlier look too, at least MinApart ago.
+// Look takes in one look and returns what was there at an earlier look too, at least MinApart ago, in the order of the look.
 func (t *Tracker) Look(result scan.Result) ([]Zombie, []LookAlike) {
 	return t.zombies(result), t.lookAlikes(result)
 }
 
 func (t *Tracker) zombies(result scan.Result) []Zombie {
-	seen := make(map[scan.Key]sight, len(result.Zombies))
-	var stayed []Zombie
+	seen := make([]sight, 0, len(result.Zombies))
+	stayed := make([]Zombie, 0, len(result.Zombies))
 	for _, z := range result.Zombies {
-		s, ok := t.seen[z.Key]
-		if !ok {
-			s = sight{first: result.At, since: z.DiedAt}
-			if s.since.IsZero() {
-				s.since = result.At
-			}
+		s := sight{Zombie: z, first: result.At}
+		if before := t.before(z.Key); before != nil {
+			s = *before
 		}
-		s = s.under(z.ParentPID, result.Parents)
-		seen[z.Key] = s
+		s = s.as(z, result.Parents)
+		seen = append(seen, s)
 		if result.At.Sub(s.first) >= MinApart {
-			stayed = append(stayed, Zombie{Zombie: z, Since: s.since, MovedFrom: s.movedFrom})
+			stayed = append(stayed, Zombie{Zombie: z, Since: s.since(), MovedFrom: s.movedFrom})
 		}
 	}
+	slices.SortFunc(seen, func(a, b sight) int { return cmp.Compare(a.PID, b.PID) })
 	t.seen = seen
 	return stayed
 }
 
-// under is the sight after a look that saw the zombie under a parent. A parent that could not be read this time keeps the
-// name it had.
-func (s sight) under(pid int, parents map[int]scan.Parent) sight {
-	if pid != s.parentPID && s.movedFrom == "" {
+// before is the sight of a zombie at the last look; nil when it was not there.
+func (t *Tracker) before(key scan.Key) *sight {
+	i, ok := slices.BinarySearchFunc(t.seen, key.PID, func(s sight, pid int) int { return cmp.Compare(s.PID, pid) })
+	if !ok || t.seen[i].Key != key {
+		return nil
+	}
+	return &t.seen[i]
+}
+
+// since is when it died or, where the kernel does not tell, when it was first seen.
+func (s sight) since() time.Time {
+	if s.DiedAt.IsZero() {
+		return s.first
+	}
+	return s.DiedAt
+}
+
+// as is the sight after a look that saw the zombie as it is now. A parent that could not be read this time keeps the name it had.
+func (s sight) as(now *scan.Zombie, parents map[int]*scan.Parent) sight {
+	if now.ParentPID != s.ParentPID && s.movedFrom == "" {
 		s.movedFrom = s.parentCommand
 	}
-	s.parentPID = pid
-	if parent, ok := parents[pid]; ok {
+	s.Zombie = now
+	if parent, ok := parents[now.ParentPID]; ok {
 		s.parentCommand = parent.Command
 	}
 	return s
@@ -119,7 +135,7 @@ func (t *Tracker) lookAlikes(result scan.Result) []LookAlike {
 // tell when a process died, only the report still knows. The one that started first takes the reported time of the
 // oldest; as many as were reported to have an age take that age at time now. A zombie that started later than it
 // would have died keeps the age it has: it replaces one that was reaped since. Ages never shrink.
-func (t *Tracker) Remember(zombies []Zombie, ages []v1alpha1.AgeCount, oldest, now time.Time) {
+func (t *Tracker) Remember(zombies []*Zombie, ages []v1alpha1.AgeCount, oldest, now time.Time) {
 	untold := make([]int, 0, len(zombies))
 	for i, z := range zombies {
 		if z.DiedAt.IsZero() {
@@ -133,9 +149,8 @@ func (t *Tracker) Remember(zombies []Zombie, ages []v1alpha1.AgeCount, oldest, n
 			continue
 		}
 		zombies[i].Since = since
-		if s, ok := t.seen[zombies[i].Key]; ok {
-			s.since = since
-			t.seen[zombies[i].Key] = s
+		if s := t.before(zombies[i].Key); s != nil {
+			s.first = since
 		}
 	}
 }

@@ -15,17 +15,17 @@ var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 func after(d time.Duration) time.Time { return noon.Add(d) }
 
 // untold is a zombie of which the kernel does not tell when it died. It started hours before noon.
-func untold(pid int) scan.Zombie {
-	return scan.Zombie{Key: scan.Key{PID: pid, StartTicks: uint64(pid)}, StartedAt: after(-100 * time.Hour)}
+func untold(pid int) *scan.Zombie {
+	return &scan.Zombie{Key: scan.Key{PID: pid, StartTicks: uint64(pid)}, StartedAt: after(-100 * time.Hour)}
 }
 
-func told(pid int, died time.Time) scan.Zombie {
+func told(pid int, died time.Time) *scan.Zombie {
 	z := untold(pid)
 	z.DiedAt = died
 	return z
 }
 
-func look(at time.Time, zombies ...scan.Zombie) scan.Result {
+func look(at time.Time, zombies ...*scan.Zombie) scan.Result {
 	return scan.Result{At: at, Zombies: zombies}
 }
 
@@ -107,9 +107,10 @@ func TestLookKeepsWhatTheScanSaw(t *testing.T) {
 	z.ParentPID, z.Command = 5, "sh"
 	tracker := NewTracker()
 	tracker.Look(look(noon, z))
-	z.ParentPID = 1 // the newest look's parent
-	got, _ := tracker.Look(look(after(time.Minute), z))
-	if diff := cmp.Diff([]Zombie{{Zombie: z, Since: noon}}, got); diff != "" {
+	moved := *z
+	moved.ParentPID = 1 // the newest look's parent
+	got, _ := tracker.Look(look(after(time.Minute), &moved))
+	if diff := cmp.Diff([]Zombie{{Zombie: &moved, Since: noon}}, got); diff != "" {
 		t.Errorf("zombies (-want +got):\n%s", diff)
 	}
 }
@@ -120,7 +121,7 @@ func under(at time.Time, parent int, name string) scan.Result {
 	z.ParentPID = parent
 	l := look(at, z)
 	if name != "" {
-		l.Parents = map[int]scan.Parent{parent: {Key: scan.Key{PID: parent}, Command: name}}
+		l.Parents = map[int]*scan.Parent{parent: {Key: scan.Key{PID: parent}, Command: name}}
 	}
 	return l
 }
@@ -231,7 +232,7 @@ func TestALookAlikeThatBecomesAZombieKeepsNothing(t *testing.T) {
 	tracker := NewTracker()
 	z := untold(1)
 	l := scan.LookAlike{Key: z.Key, ParentPID: 5}
-	parents := map[int]scan.Parent{5: {Command: "worker"}}
+	parents := map[int]*scan.Parent{5: {Command: "worker"}}
 	tracker.Look(scan.Result{At: noon, LookAlikes: []scan.LookAlike{l}, Parents: parents})
 	tracker.Look(scan.Result{At: after(time.Minute), LookAlikes: []scan.LookAlike{l}, Parents: parents})
 	zombies, lookAlikes := tracker.Look(look(after(2*time.Minute), z))
@@ -242,6 +243,15 @@ func TestALookAlikeThatBecomesAZombieKeepsNothing(t *testing.T) {
 	if diff := cmp.Diff([]Zombie{{Zombie: z, Since: after(2 * time.Minute)}}, zombies); diff != "" {
 		t.Errorf("zombies (-want +got):\n%s", diff)
 	}
+}
+
+// pointers are those to zombies.
+func pointers(zombies []Zombie) []*Zombie {
+	var out []*Zombie
+	for i := range zombies {
+		out = append(out, &zombies[i])
+	}
+	return out
 }
 
 func ages(pairs ...int32) []v1alpha1.AgeCount {
@@ -259,42 +269,42 @@ func TestRemember(t *testing.T) {
 	oldest, now := after(-2*time.Hour), after(time.Minute)
 	seen := now.Add(-time.Minute) // by this agent
 	tests := map[string]struct {
-		zombies []scan.Zombie
+		zombies []*scan.Zombie
 		ages    []v1alpha1.AgeCount
 		want    map[int]time.Time
 	}{
 		"the one that started first takes the reported time of the oldest": {
-			zombies: []scan.Zombie{untold(2), untold(1)},
+			zombies: []*scan.Zombie{untold(2), untold(1)},
 			ages:    ages(30, 1),
 			want:    map[int]time.Time{1: oldest, 2: seen},
 		},
 		"as many as were reported to have an age take it": {
-			zombies: []scan.Zombie{untold(4), untold(3), untold(2), untold(1)},
+			zombies: []*scan.Zombie{untold(4), untold(3), untold(2), untold(1)},
 			ages:    ages(30, 3, 60, 3, 300, 2, 900, 2, 3600, 1),
 			want:    map[int]time.Time{1: oldest, 2: now.Add(-15 * time.Minute), 3: now.Add(-time.Minute), 4: seen},
 		},
 		"more zombies reported than are left do not matter": {
-			zombies: []scan.Zombie{untold(1)},
+			zombies: []*scan.Zombie{untold(1)},
 			ages:    ages(30, 500, 86400, 400),
 			want:    map[int]time.Time{1: oldest},
 		},
 		"no age ever shrinks": {
-			zombies: []scan.Zombie{untold(1), untold(2)},
+			zombies: []*scan.Zombie{untold(1), untold(2)},
 			ages:    ages(30, 2), // a report that was written when this agent had seen them for longer
 			want:    map[int]time.Time{1: oldest, 2: seen},
 		},
 		"a zombie that started after it would have died keeps its age": {
-			zombies: []scan.Zombie{young, untold(2)},
+			zombies: []*scan.Zombie{young, untold(2)},
 			ages:    ages(30, 2, 300, 2),
 			want:    map[int]time.Time{1: seen, 2: now.Add(-5 * time.Minute)},
 		},
 		"zombies of which the kernel tells when they died are left alone": {
-			zombies: []scan.Zombie{told(1, after(-5*time.Second)), untold(2), told(3, after(-10*time.Hour))},
+			zombies: []*scan.Zombie{told(1, after(-5*time.Second)), untold(2), told(3, after(-10*time.Hour))},
 			ages:    ages(30, 3, 300, 3),
 			want:    map[int]time.Time{1: after(-5 * time.Second), 2: oldest, 3: after(-10 * time.Hour)},
 		},
 		"without reported ages the oldest is all that is known": {
-			zombies: []scan.Zombie{untold(1), untold(2)},
+			zombies: []*scan.Zombie{untold(1), untold(2)},
 			want:    map[int]time.Time{1: oldest, 2: seen},
 		},
 		"nothing comes of no zombies": {ages: ages(30, 5), want: map[int]time.Time{}},
@@ -305,7 +315,7 @@ func TestRemember(t *testing.T) {
 			tracker := NewTracker()
 			tracker.Look(look(seen, tc.zombies...))
 			zombies, _ := tracker.Look(look(now, tc.zombies...))
-			tracker.Remember(zombies, tc.ages, oldest, now)
+			tracker.Remember(pointers(zombies), tc.ages, oldest, now)
 			if diff := cmp.Diff(tc.want, since(zombies)); diff != "" {
 				t.Errorf("now (-want +got):\n%s", diff)
 			}
@@ -323,7 +333,7 @@ func TestRememberBringsNoZombieBack(t *testing.T) {
 	tracker.Look(look(noon, untold(1)))
 	zombies, _ := tracker.Look(look(after(time.Minute), untold(1)))
 	tracker.Look(look(after(2 * time.Minute))) // reaped before the report was read
-	tracker.Remember(zombies, nil, after(-time.Hour), after(2*time.Minute))
+	tracker.Remember(pointers(zombies), nil, after(-time.Hour), after(2*time.Minute))
 	if got, _ := tracker.Look(look(after(3*time.Minute), untold(1))); len(got) != 0 {
 		t.Errorf("zombies = %v, want none: it was not in the last look", got)
 	}
