@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -441,6 +442,46 @@ func TestRunTellsOfADeadContainer(t *testing.T) {
 			t.Errorf("counts = %+v, want one dead container and no zombie that nobody knows", a.told)
 		}
 	})
+}
+
+// What holds a dead container keeps a restart from ending, and nothing else tells of it.
+func TestRunTellsWhatHoldsADeadContainer(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		happen func(*node)
+		kind   string
+		says   string
+	}{
+		"a tracer from outside": {
+			func(n *node) {
+				n.write(fmt.Sprintf("%d/status", appPID), fmt.Sprintf("TracerPid:\t5\nNSpid:\t%d 1\n", appPID))
+			},
+			v1alpha1.ConditionHeldByTracer, "Container app: 1 dead and held by a tracer, such as p1000 (PID 1) by process 5 of the node. ",
+		},
+		"a shim that is told by another signal": {
+			func(n *node) { n.ends(appPID, 1, 1, 10) },
+			v1alpha1.ConditionOtherExitSignal, "Container app: 1 dead that a plain wait() passes over, such as p1000 (PID 1) with exit signal 10. ",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, s := newNode(t), newServer(t)
+				a, _ := newAgent(t, n, s)
+				defer run(t, a)()
+				pass(1)
+				n.remove(appPID)
+				n.process(appPID, 1, "Z", appNS, "/", appPID, 1)
+				tc.happen(n)
+				pass(2)
+				c := meta.FindStatusCondition(s.report(t).Status.Conditions, tc.kind)
+				if c == nil || c.Status != metav1.ConditionTrue || !strings.HasPrefix(c.Message, tc.says) {
+					t.Errorf("condition = %+v, want it to say %q", c, tc.says)
+				}
+			})
+		})
+	}
 }
 
 // A count that was cut must not be taken for the truth, nor what was left out for what the agent may not read.

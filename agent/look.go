@@ -106,7 +106,9 @@ func (a *Agent) containers(s sorted, n nodeFacts, now time.Time) map[inventory.P
 	}
 	a.refused = refused
 	for _, c := range a.Inventory.Dead() {
-		byPod[c.Pod] = append(byPod[c.Pod], observe.Container{Name: c.Name, ID: c.ID, DeadSince: s.dead[c.ID]})
+		byPod[c.Pod] = append(byPod[c.Pod], observe.Container{
+			Name: c.Name, ID: c.ID, DeadSince: s.dead[c.ID], LookAlikes: s.lookAlikes[c.ID], MoreLookAlikes: s.crowded[c.ID],
+		})
 	}
 	return byPod
 }

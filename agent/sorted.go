@@ -2,6 +2,7 @@ package agent
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
@@ -94,7 +95,7 @@ type sorter struct {
 // sorted takes in a look and sorts it.
 func (a *Agent) sorted(result scan.Result) sorted {
 	stayed, alike := a.tracker.Look(result)
-	containers := a.Inventory.Containers()
+	containers, dead := a.Inventory.Containers(), a.Inventory.Dead()
 	s := sorter{
 		sorted: sorted{
 			zombies: map[string][]observe.Zombie{}, fresh: map[string][]observe.Zombie{}, lookAlikes: map[string][]observe.LookAlike{},
@@ -102,7 +103,7 @@ func (a *Agent) sorted(result scan.Result) sorted {
 			counts: elsewhere{unreadable: result.Unreadable},
 		},
 		table:   attribute.NewTable(a.hostNamespace(), facts(containers)),
-		parents: result.Parents, beyond: result.Beyond, depths: depthsOf(containers), inits: initsOf(a.Inventory.Dead()),
+		parents: result.Parents, beyond: result.Beyond, depths: depthsOf(slices.Concat(containers, dead)), inits: initsOf(dead),
 		before: a.homes, homes: make(map[scan.Key]string, len(stayed)),
 		unknownBefore: a.unknown, unknown: map[scan.Key]bool{},
 	}
@@ -172,7 +173,8 @@ func (s *sorter) passing(z *scan.Zombie) {
 	}
 }
 
-// lookAlike attributes what looks like a zombie as if it were one.
+// lookAlike attributes what looks like a zombie as if it were one. The PID 1 of a dead container, which a tracer holds, say, has
+// no parent in it that could be blamed: it is that container's all the same, and nothing else tells why it is stuck.
 func (s *sorter) lookAlike(l sighting.LookAlike) {
 	switch l.Kind {
 	case scan.LeaderExited:
@@ -182,7 +184,10 @@ func (s *sorter) lookAlike(l sighting.LookAlike) {
 	case scan.OtherExitSignal:
 		s.counts.otherSignal++
 	}
-	id := s.table.Attribute(scan.Zombie{Key: l.Key, Identity: l.Identity, ParentPID: l.ParentPID}, s.parents[l.ParentPID]).ContainerID
+	id, ok := s.inits[l.Key]
+	if !ok {
+		id = s.table.Attribute(scan.Zombie{Key: l.Key, Identity: l.Identity, ParentPID: l.ParentPID}, s.parents[l.ParentPID]).ContainerID
+	}
 	if id == "" {
 		return
 	}
