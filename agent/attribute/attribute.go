@@ -31,7 +31,8 @@ type Place int
 const (
 	// Unknown: the evidence is missing or contradicts itself.
 	Unknown Place = iota
-	// Host: outside of every container.
+	// Host: outside of every container. On cgroup v1 an orphan of a pod with hostPID is here too, once it passed to the host's
+	// PID 1: a zombie shows no cgroup there, so nothing tells it from one of the host.
 	Host
 	// InContainer: in a container, and so is its parent.
 	InContainer
