@@ -120,13 +120,19 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 		WithLastTransitionTime(metav1.NewTime(since))
 }
 
-// findingsOf reads the findings that a report tells of.
-func findingsOf(conditions []metav1.Condition) map[string]observe.Finding {
+// findingsOf reads the findings that a report tells of. A report has no gists: one that was known before is that of the finding for
+// as long as the message is the same.
+func findingsOf(conditions []metav1.Condition, before map[string]observe.Finding) map[string]observe.Finding {
 	found := map[string]observe.Finding{}
 	for _, c := range conditions {
-		if slices.Contains(v1alpha1.Findings, c.Type) {
-			found[c.Type] = observe.Finding{Type: c.Type, Message: c.Message, Since: c.LastTransitionTime.Time}
+		if !slices.Contains(v1alpha1.Findings, c.Type) {
+			continue
 		}
+		f := observe.Finding{Type: c.Type, Message: c.Message, Since: c.LastTransitionTime.Time}
+		if known := before[c.Type]; known.Message == f.Message {
+			f.Gist = known.Gist
+		}
+		found[c.Type] = f
 	}
 	return found
 }

@@ -1,6 +1,9 @@
 package publish
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +77,41 @@ func TestPublishTakesAFindingAwayWhenItEnded(t *testing.T) {
 	s.wantConditions(t, web(0), map[string]metav1.ConditionStatus{"Leaking": "False"})
 	publishAt(t, p, later(3), web(0))
 	s.want(t)
+}
+
+// counting is web with a finding that tells of a number.
+func counting(count int) Pod {
+	pod := finds(0, time.Hour, v1alpha1.ConditionOtherExitSignal)
+	pod.Findings[0].Message, pod.Findings[0].Gist = fmt.Sprintf("%d dead", count), fmt.Sprint(observe.Step(count))
+	return pod
+}
+
+// A finding that grows all day is written at the steps of its count, also when its report is read again in between, and by an agent
+// that was restarted.
+func TestPublishWritesAFindingThatGrowsAtItsSteps(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p, _ := newPublisher(s, memories{})
+	writes := func() int {
+		calls := s.calls
+		s.calls = nil
+		return len(slices.DeleteFunc(calls, func(call string) bool { return !strings.HasPrefix(call, "status ") }))
+	}
+	const looks = 24 * 120 // a day of looks, each of which sees one more
+	for look := range looks {
+		publishAt(t, p, noon.Add(time.Duration(look)*30*time.Second), counting(1+look))
+	}
+	// 20, 50, 100, 200, 500, 1000, 2000; of the first steps, which come within 10 minutes, there is one write at the start.
+	if got := writes(); got != 8 {
+		t.Errorf("%d writes in a day, want 8", got)
+	}
+	restarted, _ := newPublisher(s, memories{})
+	for look := range 120 {
+		publishAt(t, restarted, noon.Add(25*time.Hour+time.Duration(look)*30*time.Second), counting(looks+look))
+	}
+	if got := writes(); got != 1 {
+		t.Errorf("%d writes by an agent that was restarted, want 1: it does not know what the count was", got)
+	}
 }
 
 // An agent that started later saw the look-alike for the first time when it started.

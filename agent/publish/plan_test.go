@@ -55,6 +55,20 @@ func tells(writtenAt time.Time) memory {
 	}
 }
 
+// withGist gives findings a gist.
+func withGist(findings []observe.Finding, gist string) []observe.Finding {
+	for i := range findings {
+		findings[i].Gist = gist
+	}
+	return findings
+}
+
+// knows is a memory of a report whose finding has this gist.
+func knows(m memory, gist string) memory {
+	m.findings[v1alpha1.ConditionLeaderExited] = withGist([]observe.Finding{m.findings[v1alpha1.ConditionLeaderExited]}, gist)[0]
+	return m
+}
+
 // full is a report of five zombies and of PIDs that are gone in as long as told.
 func full(in time.Duration) *v1alpha1.Observed {
 	o := observed(5)
@@ -161,6 +175,18 @@ var plans = map[string]struct {
 	},
 	"a finding in other words is written after that": {
 		memory: tells(noon.Add(-ReblameInterval)), pod: Pod{Findings: finding("3 alive")}, want: write,
+	},
+	"a finding of another count and the same gist is left alone": {
+		memory: knows(tells(noon.Add(-24*time.Hour)), "few"), pod: Pod{Findings: withGist(finding("3 alive"), "few")}, want: nothing,
+	},
+	"a finding of another gist waits": {
+		memory: knows(tells(noon.Add(1-ReblameInterval)), "few"), pod: Pod{Findings: withGist(finding("5 alive"), "many")}, want: nothing,
+	},
+	"a finding of another gist is written after that": {
+		memory: knows(tells(noon.Add(-ReblameInterval)), "few"), pod: Pod{Findings: withGist(finding("5 alive"), "many")}, want: write,
+	},
+	"a finding of an earlier agent in the same words is left alone": {
+		memory: tells(noon.Add(-ReblameInterval)), pod: Pod{Findings: withGist(finding("2 alive"), "few")}, want: nothing,
 	},
 	"another finding in the place of one is written": {
 		memory: tells(noon.Add(-RewriteInterval)),

@@ -188,7 +188,7 @@ func (p *Publisher) compare(ctx context.Context, pod Pod, m memory, now time.Tim
 	}
 	first := m.comparedAt.IsZero()
 	m.comparedAt, m.stored, m.reported = now, err == nil, report.Status.Observed
-	m.findings = findingsOf(report.Status.Conditions)
+	m.findings = findingsOf(report.Status.Conditions, m.findings)
 	if c := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionLeaking); c != nil {
 		m.leakingChangedAt = c.LastTransitionTime.Time
 	}

@@ -220,7 +220,7 @@ func (c causeCase) check(t *testing.T, report *v1alpha1.ZombieReport, parentPID 
 	}
 	checkFindings(t, report, c.finding)
 	if c.finding != "" {
-		says := fmt.Sprintf("%d zombies pile up behind %s (PID %d) in state D. A restart may hang.", c.zombies, c.command, parentPID)
+		says := fmt.Sprintf("%d zombies pile up behind %s (PID %d) in state D. A restart ends such a sleep.", c.zombies, c.command, parentPID)
 		if condition := meta.FindStatusCondition(report.Status.Conditions, c.finding); condition == nil || !strings.Contains(condition.Message, says) {
 			t.Errorf("condition %s is %+v, want %q in it", c.finding, condition, says)
 		}

@@ -40,12 +40,12 @@ var findingCases = []findingCase{
 	{
 		finding: v1alpha1.ConditionHeldByTracer,
 		make:    func(t *testing.T, ns string) *corev1.Pod { return perl(t, ns, "held", "held") },
-		says:    []string{"1 dead and held by a tracer", "victim"},
+		says:    []string{"1 dead process is held by a tracer", "victim", "by node PID "},
 	},
 	{
 		finding: v1alpha1.ConditionOtherExitSignal,
 		make:    func(t *testing.T, ns string) *corev1.Pod { return perl(t, ns, "other-signal", "other_signal") },
-		says:    []string{"3 dead that a plain wait() passes over", "clone", "with exit signal"},
+		says:    []string{"3 dead processes sent no SIGCHLD, so plain wait() misses them", "clone", "signal"},
 	},
 	{
 		finding: v1alpha1.ConditionContainerDead,
