@@ -140,6 +140,35 @@ func TestRunTellsOfFindings(t *testing.T) {
 	})
 }
 
+// They hold PIDs as zombies do, and a container without zombies has no PIDs in its report.
+func TestAFindingTellsThatPIDsAreScarce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.lookAlikes()
+		n.limit("100", 83, 5)
+		a, _ := newAgent(t, n, s)
+		defer run(t, a)()
+		pass(1)
+		for _, want := range []string{" PIDs: 83 % used.", " Forks fail."} {
+			for kind, tells := range map[string]bool{
+				v1alpha1.ConditionLeaderExited: false, v1alpha1.ConditionHeldByTracer: true, v1alpha1.ConditionOtherExitSignal: true,
+			} {
+				c := meta.FindStatusCondition(s.report(t).Status.Conditions, kind)
+				if c == nil || strings.Contains(c.Message, want) != tells {
+					t.Errorf("%s = %+v, want %q in it: %t", kind, c, want, tells)
+				}
+			}
+			refused := 6
+			for range publish.ReblameInterval / interval {
+				n.limit("100", 100, refused)
+				pass(1)
+				refused++
+			}
+		}
+	})
+}
+
 // An earlier agent may have told of what this one sees for the first time, so its first look tells nothing of how old it is.
 func TestFindingsOfTheFirstLookWaitUntilTheyAreOldEnough(t *testing.T) {
 	t.Parallel()

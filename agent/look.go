@@ -95,11 +95,14 @@ func (a *Agent) containers(s sorted, n nodeFacts, now time.Time) map[inventory.P
 		seen := observe.Container{
 			Name: c.Name, ID: c.ID, Image: c.Image, Zombies: s.zombies[c.ID], LookAlikes: s.lookAlikes[c.ID], MoreLookAlikes: s.crowded[c.ID],
 		}
-		if len(seen.Zombies)+len(s.fresh[c.ID]) > 0 {
+		dead := len(seen.Zombies) + len(s.fresh[c.ID])
+		if dead+len(seen.LookAlikes) > 0 {
 			levels := a.levels(c.ID)
 			refused[c.ID] = refusalsOf(levels)
 			seen.ForksFailing = refused[c.ID].since(a.refused[c.ID])
 			seen.Limits = slices.Concat(limitsOf(levels), n.limits)
+		}
+		if dead > 0 {
 			seen.Evidence, seen.InitInImage = evidence, a.Peek.InitInImage(initOf(c))
 		}
 		byPod[c.Pod] = append(byPod[c.Pod], seen)
