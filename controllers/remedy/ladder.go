@@ -142,7 +142,8 @@ func notToSignal(signal v1alpha1.Signal, p v1alpha1.Parent, container v1alpha1.C
 }
 
 // notToRestart is why a restart of a container could not finish; nil when nothing is known against it. What the pod's other containers
-// suffer from counts too: its findings do not tell containers apart.
+// suffer from counts too: its findings do not tell containers apart. PileBehindD says nothing more: it is of parents in state D, each of
+// which says itself whether a restart may hang with it, and one that does is always among those told of.
 func notToRestart(c v1alpha1.ContainerObservation, report *v1alpha1.ZombieReport) *obstacle {
 	const remedy = v1alpha1.RemedyRestartContainer
 	outside := slices.IndexFunc(c.Parents, func(p v1alpha1.Parent) bool { return p.PID == nil })
@@ -161,9 +162,6 @@ func notToRestart(c v1alpha1.ContainerObservation, report *v1alpha1.ZombieReport
 	case conditionIsTrue(report, v1alpha1.ConditionHeldByTracer):
 		return &obstacle{reason: ReasonHeldByTracer, message: fmt.Sprintf(
 			"Zombies of the pod are held by a tracer, which may be outside of container %s: a restart could not finish.", c.Name)}
-	case conditionIsTrue(report, v1alpha1.ConditionPileBehindD):
-		return &obstacle{reason: ReasonPileBehindD, message: fmt.Sprintf(
-			"A restart of container %s would hang: zombies of the pod pile up behind a process in state D.", c.Name)}
 	}
 	return nil
 }

@@ -75,8 +75,6 @@ const (
 	ReasonParentStuckInD = "ParentStuckInD"
 	// ReasonParentFrozen: the cgroup of a parent is frozen. Signals wait, and no restart is done.
 	ReasonParentFrozen = "ParentFrozen"
-	// ReasonPileBehindD: zombies of the pod pile up behind a process in state D, so a restart may hang.
-	ReasonPileBehindD = "PileBehindD"
 	// ReasonContainerDead: PID 1 of a container of the pod is a zombie itself, so a restart would hang.
 	ReasonContainerDead = "ContainerDead"
 	// ReasonHeldByTracer: zombies of the pod are held by a tracer, which may be outside of the container, so a restart could not finish.

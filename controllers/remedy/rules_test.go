@@ -307,20 +307,15 @@ var unfitRungs = map[string]refusalCase{
 		reason: ReasonCannotHelp, told: true, action: v1alpha1.ActionRestartContainer,
 		message: "A restart cannot help process 7 (worker) of container app: the container could not end.",
 	},
-	"a restart of a pod in which zombies pile up behind a process in state D": {
-		change: changes(ladder(restart), isTrue(v1alpha1.ConditionPileBehindD)),
-		reason: ReasonPileBehindD, told: true, action: v1alpha1.ActionRestartContainer,
-		message: "A restart of container app would hang: zombies of the pod pile up behind a process in state D.",
-	},
 	"a restart of a pod with a dead container": {
 		change: changes(ladder(restart), isTrue(v1alpha1.ConditionContainerDead)),
 		reason: ReasonContainerDead, told: true, action: v1alpha1.ActionRestartContainer,
 		message: "A restart of container app would hang: PID 1 of a container of the pod is a zombie itself.",
 	},
 	"a ladder of which the last rung that is left cannot help": {
-		change: changes(rung(1), parents(beyond(parent(7, 20), v1alpha1.RemedySIGCHLD)), isTrue(v1alpha1.ConditionPileBehindD)),
-		reason: ReasonPileBehindD, told: true, action: v1alpha1.ActionRestartContainer,
-		message: "A restart of container app would hang: zombies of the pod pile up behind a process in state D.",
+		change: changes(rung(1), parents(beyond(parent(7, 20), v1alpha1.RemedySIGCHLD)), isTrue(v1alpha1.ConditionContainerDead)),
+		reason: ReasonContainerDead, told: true, action: v1alpha1.ActionRestartContainer,
+		message: "A restart of container app would hang: PID 1 of a container of the pod is a zombie itself.",
 	},
 	"a hook that the agent cannot run": {
 		change: changes(ladder(restart), preStop(corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{}})),
