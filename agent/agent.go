@@ -122,15 +122,16 @@ func mayTrace() bool {
 	return sets[0].Effective&(1<<unix.CAP_SYS_PTRACE) != 0
 }
 
-// publish writes the newest look, again and again, until the context ends.
+// publish writes the newest look, again and again, until the context ends. The node's report comes first: it is three calls at most,
+// where many leaking pods take minutes, and it is the one that matters when the node itself runs out of PIDs.
 func (a *Agent) publish(ctx context.Context, looks <-chan look) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case seen := <-looks:
-			a.note(health.PartReports, a.Publisher.Publish(ctx, seen.pods, time.Now()))
 			a.note(health.PartNodeReport, a.NodePublisher.Publish(ctx, seen.node, time.Now()))
+			a.note(health.PartReports, a.Publisher.Publish(ctx, seen.pods, time.Now()))
 		}
 	}
 }

@@ -242,6 +242,29 @@ func TestRunReportsTheNode(t *testing.T) {
 	})
 }
 
+// Where each call takes its time, a hundred leaking pods take minutes; the node may have no PID left by then.
+func TestRunReportsTheNodeBeforeItsPods(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNode(t), newServer(t)
+		n.zombies(3)
+		n.write("loadavg", "0.00 0.01 0.05 1/24576 4711\n")
+		a, _ := newAgent(t, n, s)
+		s.behave(time.Second, nil)
+		defer run(t, a)()
+		pass(1)
+		<-time.After(3*time.Second - 1)
+		synctest.Wait()
+		wantCalls(t, s, "while the node is reported")
+		if diff := cmp.Diff([]string{"get", "spec", "status"}, s.nodeCalls); diff != "" {
+			t.Errorf("calls about the node (-want +got):\n%s", diff)
+		}
+		<-time.After(3 * time.Second)
+		synctest.Wait()
+		wantCalls(t, s, "after it", "get", "spec", "status")
+	})
+}
+
 // The PID 1 of a dead container has no parent that could be blamed, and is none that nobody knows.
 func TestADeadContainerIsItsOwnFinding(t *testing.T) {
 	t.Parallel()
