@@ -91,9 +91,6 @@ func pressure(pids v1alpha1.PIDs, s state) *metav1ac.ConditionApplyConfiguration
 		message += fmt.Sprintf(" This is true from %d %% on, until it is less than %d %%.",
 			v1alpha1.NodePressurePercent, v1alpha1.NodePressurePercent-slack)
 	}
-	if pids.ForksFailing {
-		message += " Forks fail already."
-	}
 	return condition(v1alpha1.ConditionPIDPressure, s, reason, message)
 }
 

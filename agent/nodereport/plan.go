@@ -126,22 +126,20 @@ func nearness(observed v1alpha1.NodeObserved, now time.Time) int {
 	return headroom.Nearness(observed.ExhaustionTime.Time, now)
 }
 
-// isWorse says that the use of PIDs rose over a mark, or that forks began to fail.
+// isWorse says that the use of PIDs rose over a mark.
 func isWorse(reported, observed *v1alpha1.PIDs) bool {
 	if reported == nil || observed == nil {
 		return false
 	}
-	return headroom.Step(observed.UsedPercent) > headroom.Step(reported.UsedPercent) || observed.ForksFailing && !reported.ForksFailing
+	return headroom.Step(observed.UsedPercent) > headroom.Step(reported.UsedPercent)
 }
 
-// isBetter says that the use of PIDs fell well below a mark, that forks succeed again, or that another limit is the tighter
-// one or can be read.
+// isBetter says that the use of PIDs fell well below a mark, or that another limit is the tighter one or can be read.
 func isBetter(reported, observed *v1alpha1.PIDs) bool {
 	if reported == nil || observed == nil {
 		return reported != observed
 	}
-	return headroom.Step(observed.UsedPercent+slack) < headroom.Step(reported.UsedPercent) ||
-		reported.ForksFailing && !observed.ForksFailing || reported.LimitedBy != observed.LimitedBy
+	return headroom.Step(observed.UsedPercent+slack) < headroom.Step(reported.UsedPercent) || reported.LimitedBy != observed.LimitedBy
 }
 
 // commands are the parents' names without their order, which follows from counts that change all the time.

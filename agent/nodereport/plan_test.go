@@ -106,9 +106,6 @@ var plans = map[string]struct {
 	"a use that falls well below a mark waits":                            {after(publish.ReblameInterval-1, using(70)), using(64), nothing},
 	"pressure does not end at 45 %":                                       {after(time.Hour, using(50)), using(45), nothing},
 	"pressure ends below 45 %":                                            {after(publish.RewriteInterval, using(50)), using(44), write},
-	"forks that begin to fail are written":                                {after(publish.RewriteInterval, leak(5)), failing(leak(5)), write},
-	"forks that succeed again wait":                                       {after(publish.ReblameInterval-1, failing(leak(5))), leak(5), nothing},
-	"forks that succeed again are written later":                          {after(publish.ReblameInterval, failing(leak(5))), leak(5), write},
 	"another limit that is tighter is written later":                      {after(publish.ReblameInterval, leak(5)), limited(leak(5)), write},
 	"another limit that is tighter waits":                                 {after(publish.ReblameInterval-1, leak(5)), limited(leak(5)), nothing},
 	"limits that can be read no more wait":                                {after(publish.ReblameInterval-1, using(60)), unread(leak(0)), nothing},
@@ -126,10 +123,6 @@ func readAt(ago time.Duration, reported v1alpha1.NodeObserved) memory {
 	m := after(time.Hour, reported)
 	m.comparedAt = noon.Add(ago)
 	return m
-}
-
-func failing(o v1alpha1.NodeObserved) v1alpha1.NodeObserved {
-	return with(o, func(o *v1alpha1.NodeObserved) { o.PIDs.ForksFailing = true })
 }
 
 func limited(o v1alpha1.NodeObserved) v1alpha1.NodeObserved {

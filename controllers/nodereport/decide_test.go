@@ -282,7 +282,6 @@ func TestDecideTellsNews(t *testing.T) {
 	noParents := observed(func(o *v1alpha1.NodeObserved) { o.Parents = nil })
 	noForecast := observed(func(o *v1alpha1.NodeObserved) { o.FullBy = "" })
 	noPIDs := observed(func(o *v1alpha1.NodeObserved) { o.PIDs = nil })
-	forksFail := observed(func(o *v1alpha1.NodeObserved) { o.PIDs.ForksFailing = true })
 	isClean := shows(leakingAt, metav1.ConditionFalse, "No zombie is left.", overTime)
 	isCleanSince := shows(leakingAt, metav1.ConditionFalse, "No zombie is left.", overTime-time.Second)
 	sufficesSince := shows(pressureAt, metav1.ConditionFalse, "", overTime-time.Second)
@@ -305,7 +304,6 @@ func TestDecideTellsNews(t *testing.T) {
 		"the end of zombies beside scarce PIDs":          {[]change{told(ReasonZombiesAndPIDs), isClean, underPressure}, []occurrence{clean}},
 		"PIDs that got scarce":                           {[]change{underPressure}, []occurrence{scarce}},
 		"PIDs that got scarce without a forecast":        {[]change{underPressure, noForecast}, []occurrence{{"Warning", EventPIDsScarce, inUse}}},
-		"PIDs that are used up":                          {[]change{underPressure, noForecast, forksFail}, []occurrence{{"Warning", EventPIDsScarce, inUse + " Forks fail already."}}},
 		"PIDs that got scarce and are not counted now":   {[]change{underPressure, noForecast, noPIDs}, []occurrence{{"Warning", EventPIDsScarce, "How many PIDs are in use is not known now."}}},
 		"PIDs that suffice again":                        {[]change{told(ReasonZombiesAndPIDs)}, []occurrence{suffice}},
 		"both at once":                                   {[]change{neverTold, underPressure}, []occurrence{leaks, scarce}},

@@ -119,11 +119,7 @@ func pidsOf(r *v1alpha1.ZombieNodeReport) string {
 		return "How many PIDs are in use is not known now."
 	}
 	pids := r.Status.Observed.PIDs
-	note := fmt.Sprintf("Of the %d PIDs of the node %d %% are in use.", pids.Limit, pids.UsedPercent)
-	if pids.ForksFailing {
-		note += " Forks fail already."
-	}
-	return note
+	return fmt.Sprintf("Of the %d PIDs of the node %d %% are in use.", pids.Limit, pids.UsedPercent)
 }
 
 // forecastOf says when no PID is left.
