@@ -111,23 +111,25 @@ func asOften(a, b int32) bool {
 	return int64(apart)*20 <= of || (apart <= 1 && of >= 10)
 }
 
-// probeCondition names one probe or, when several run as often, all of them: which it is cannot be told by the clock.
+// probeCondition names one probe or, when several run as often, all of them: which it is cannot be told by the clock. It says what
+// to change for good, as the fix that goes with the cause is one of the parent that adopts what the probe leaves.
 func probeCondition(c v1alpha1.ContainerObservation, suspects []probe) *metav1.Condition {
-	leak := &metav1.Condition{Type: v1alpha1.ConditionProbeLeaks, Status: metav1.ConditionTrue, Reason: suspects[0].reason}
-	pace := fmt.Sprintf("Zombies of container %s come every %d s", c.Name, c.Births.PeriodSeconds)
-	if c.Births.Burst > 0 {
-		pace += fmt.Sprintf(", %d at a time", c.Births.Burst)
+	reason, who := suspects[0].reason, fmt.Sprintf("its %s (every %d s)", suspects[0].field, suspects[0].periodSeconds)
+	if len(suspects) > 1 {
+		names := make([]string, 0, len(suspects))
+		for _, p := range suspects {
+			names = append(names, p.field)
+		}
+		reason, who = ReasonSeveralProbes, strings.Join(names, " or ")
 	}
-	if len(suspects) == 1 {
-		leak.Message = fmt.Sprintf("%s, as often as its %s runs a command (every %d s): it probably leaks them.",
-			pace, suspects[0].field, suspects[0].periodSeconds)
-		return leak
+	tell := func(name string) string {
+		return fmt.Sprintf("Container %s: %s probably leaks: zombies come as often. Use httpGet, tcpSocket or grpc; no restart cures it: %s",
+			name, who, v1alpha1.DocsURL(v1alpha1.ConditionProbeLeaks))
 	}
-	names := make([]string, 0, len(suspects))
-	for _, p := range suspects {
-		names = append(names, fmt.Sprintf("%s (%d s)", p.field, p.periodSeconds))
+	name := string(c.Name)
+	if excess := len(tell(name)) - v1alpha1.MaxConditionMessage; excess > 0 { // the address must not be cut
+		const cutMark = ".."
+		name = name[:max(0, len(name)-excess-len(cutMark))] + cutMark
 	}
-	leak.Reason = ReasonSeveralProbes
-	leak.Message = fmt.Sprintf("%s, as often as %s run commands: one of them probably leaks them, and it cannot be told which.", pace, strings.Join(names, ", "))
-	return leak
+	return &metav1.Condition{Type: v1alpha1.ConditionProbeLeaks, Status: metav1.ConditionTrue, Reason: reason, Message: tell(name)}
 }

@@ -55,10 +55,13 @@ func startedIs(started bool) change {
 	return func(f *facts) { f.pod.Status.ContainerStatuses[0].Started = &started }
 }
 
+// cure ends each message.
+const cure = "Use httpGet, tcpSocket or grpc; no restart cures it: https://github.com/zombie-operator/zombie-operator/blob/main/docs/causes/ProbeLeaks.md"
+
 func TestAProbeThatLeaksIsNamed(t *testing.T) {
 	t.Parallel()
 	ready := probed(corev1.Container{ReadinessProbe: execProbe(10)})
-	const readyLeaks = "Zombies of container app come every 10 s, 1 at a time, as often as its readinessProbe runs a command (every 10 s): it probably leaks them."
+	const readyLeaks = "Container app: its readinessProbe (every 10 s) probably leaks: zombies come as often. " + cure
 	starting := probed(corev1.Container{StartupProbe: execProbe(10)})
 	startLeaks := strings.ReplaceAll(readyLeaks, "readinessProbe", "startupProbe")
 	child := func(pid, zombies int32) v1alpha1.Parent { return v1alpha1.Parent{PID: &pid, Zombies: zombies} }
@@ -78,15 +81,12 @@ func TestAProbeThatLeaksIsNamed(t *testing.T) {
 		"a readiness probe": {[]change{ready, bornEvery(10, 1)}, ReasonReadinessProbe, readyLeaks},
 		"a liveness probe": {
 			[]change{probed(corev1.Container{LivenessProbe: execProbe(60), ReadinessProbe: execProbe(10)}), bornEvery(60, 3)}, ReasonLivenessProbe,
-			"Zombies of container app come every 60 s, 3 at a time, as often as its livenessProbe runs a command (every 60 s): it probably leaks them.",
+			"Container app: its livenessProbe (every 60 s) probably leaks: zombies come as often. " + cure,
 		},
-		"a startup probe of a sidecar": {
-			[]change{sidecar, bornEvery(10, 0)}, ReasonStartupProbe,
-			"Zombies of container app come every 10 s, as often as its startupProbe runs a command (every 10 s): it probably leaks them.",
-		},
+		"a startup probe of a sidecar": {[]change{sidecar, bornEvery(10, 0)}, ReasonStartupProbe, startLeaks},
 		"all of several that run as often": {
 			[]change{probed(corev1.Container{LivenessProbe: execProbe(10), ReadinessProbe: execProbe(11), StartupProbe: execProbe(60)}), bornEvery(10, 1)}, ReasonSeveralProbes,
-			"Zombies of container app come every 10 s, 1 at a time, as often as livenessProbe (10 s), readinessProbe (11 s) run commands: one of them probably leaks them, and it cannot be told which.",
+			"Container app: livenessProbe or readinessProbe probably leaks: zombies come as often. " + cure,
 		},
 		"that of the second container, where the first has none":   {[]change{ready, bornEvery(10, 1), second}, ReasonReadinessProbe, readyLeaks},
 		"that whose orphans hang outside, under the runtime":       {[]change{ready, bornEvery(10, 1), heldBy(v1alpha1.Parent{Zombies: 12})}, ReasonReadinessProbe, readyLeaks},
@@ -128,6 +128,21 @@ func TestAProbeThatLeaksIsNamed(t *testing.T) {
 				t.Errorf("a second look writes %+v", again.conditions)
 			}
 		})
+	}
+}
+
+// A name gives way, never the address of what to do.
+func TestTheLongestMessageOfAProbeFits(t *testing.T) {
+	t.Parallel()
+	several := []probe{{"livenessProbe", ReasonLivenessProbe, 1}, {"readinessProbe", ReasonReadinessProbe, 1}, {"startupProbe", ReasonStartupProbe, 1}}
+	for _, suspects := range [][]probe{{{"readinessProbe", ReasonReadinessProbe, 1_000_000_000}}, several[:2], several} {
+		for length := 1; length <= 63; length++ {
+			c := v1alpha1.ContainerObservation{Name: v1alpha1.ContainerName(strings.Repeat("n", length))}
+			got := probeCondition(c, suspects).Message
+			if len(got) > v1alpha1.MaxConditionMessage || !strings.HasSuffix(got, cure) {
+				t.Errorf("message = %q, want it to fit and to end with %q", got, cure)
+			}
+		}
 	}
 }
 

@@ -239,8 +239,10 @@ func waitProbeLeaks(t *testing.T, p *corev1.Pod, probe string) *v1alpha1.ZombieR
 	t.Helper()
 	report := waitFinding(t, p, v1alpha1.ConditionProbeLeaks)
 	message := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionProbeLeaks).Message
-	if !strings.Contains(message, probe) {
-		t.Errorf("condition ProbeLeaks says %q, want %s in it", message, probe)
+	for _, says := range []string{"Container app: its " + probe, v1alpha1.DocsURL(v1alpha1.ConditionProbeLeaks)} {
+		if !strings.Contains(message, says) {
+			t.Errorf("condition ProbeLeaks says %q, want %q in it", message, says)
+		}
 	}
 	t.Log(message)
 	return report
