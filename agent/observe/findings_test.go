@@ -69,127 +69,130 @@ type told struct {
 	since         time.Time
 }
 
+// see is the end of each message.
+func see(kind string) string { return " See " + v1alpha1.DocsURL(kind) }
+
+var findingsOf = map[string]struct {
+	containers []Container
+	want       []told
+}{
+	"a process without its main thread is alive": {
+		containers: []Container{{Name: "app", LookAlikes: alikes(scan.LeaderExited, time.Minute, time.Hour)}},
+		want: []told{{
+			"LeaderExited", "Container app: 2 alive, though their main thread has exited, such as java (PID 8). No zombies." + see("LeaderExited"), noon.Add(-time.Hour),
+		}},
+	},
+	"a tracer is named by its PID on the node": {
+		containers: []Container{{Name: "app", LookAlikes: alikes(scan.HeldByTracer, time.Minute)}},
+		want: []told{{
+			"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute),
+		}},
+	},
+	"another exit signal is told": {
+		containers: []Container{{Name: "app", LookAlikes: alikes(scan.OtherExitSignal, time.Minute)}},
+		want: []told{{
+			"OtherExitSignal", "Container app: 1 dead process sent no SIGCHLD, so plain wait() misses it; example: java (PID 7), signal 10." + see("OtherExitSignal"), noon.Add(-time.Minute),
+		}},
+	},
+	"a container whose PID 1 is dead is stuck": {
+		containers: []Container{{Name: "app", DeadSince: noon.Add(-time.Minute)}},
+		want: []told{{
+			"ContainerDead", "Container app: its PID 1 is a zombie that the container runtime has not waited for. It is stuck; a restart cannot work." + see("ContainerDead"), noon.Add(-time.Minute),
+		}},
+	},
+	"zombies behind a process in D are a pile": {
+		containers: []Container{stuck("app", 12)},
+		want: []told{{
+			"PileBehindD", "Container app: 12 zombies pile up behind java (PID 7) in state D. A restart may hang." + see("PileBehindD"), noon.Add(-time.Hour),
+		}},
+	},
+	"a sleep that SIGKILL ends keeps no restart from ending": {
+		containers: []Container{stuckIn("kernel_clone", "app", 12)},
+		want: []told{{
+			"PileBehindD", "Container app: 12 zombies pile up behind java (PID 7) in state D. A restart ends such a sleep." + see("PileBehindD"), noon.Add(-time.Hour),
+		}},
+	},
+	"piles behind two processes of a container are told together": {
+		containers: []Container{stuckIn("kernel_clone", "app", 3, 4)},
+		want: []told{{
+			"PileBehindD", "Container app: 7 zombies pile up behind processes in state D, 4 behind java (PID 8). A restart ends such a sleep." + see("PileBehindD"), noon.Add(-time.Hour),
+		}},
+	},
+	"the worst of several piles says whether a restart may hang": {
+		containers: []Container{stuckIn("kernel_clone", "app", 5), stuck("db", 2), stuckIn("kernel_clone", "log", 3)},
+		want: []told{{
+			"PileBehindD", "Container app and 2 more: 10 zombies pile up behind processes in state D, 5 behind java (PID 7). A restart may hang." + see("PileBehindD"), noon.Add(-time.Hour),
+		}},
+	},
+	"several dead are told by one example": {
+		containers: []Container{{Name: "app", LookAlikes: slices.Concat(alikes(scan.HeldByTracer, time.Minute, time.Minute), unsignalled(time.Minute, time.Minute))}},
+		want: []told{
+			{"HeldByTracer", "Container app: 2 dead processes are held by a tracer; example: java (PID 8), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute)},
+			{"OtherExitSignal", "Container app: 2 dead processes sent no SIGCHLD, so plain wait() misses them; example: java (PID 8), no signal." + see("OtherExitSignal"), noon.Add(-time.Minute)},
+		},
+	},
+	"where not all were looked at there are at least as many": {
+		containers: []Container{
+			{Name: "few", LookAlikes: alikes(scan.HeldByTracer, time.Minute), MoreLookAlikes: true},
+			{Name: "many", LookAlikes: alikes(scan.HeldByTracer, time.Minute, time.Minute), DeadSince: noon.Add(-time.Minute)},
+		},
+		want: []told{
+			{"HeldByTracer", "Container many and 1 more: at least 3 dead processes are held by a tracer; example: java (PID 8), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute)},
+			{"ContainerDead", "Container many: its PID 1 is a zombie that the container runtime has not waited for. It is stuck; a restart cannot work." + see("ContainerDead"), noon.Add(-time.Minute)},
+		},
+	},
+	"the container with most is told of, the others counted": {
+		containers: []Container{
+			{Name: "few", LookAlikes: alikes(scan.LeaderExited, time.Hour)},
+			{Name: "many", LookAlikes: alikes(scan.LeaderExited, time.Minute, time.Minute)},
+			{Name: "none"},
+		},
+		want: []told{{
+			"LeaderExited", "Container many and 1 more: 3 alive, though their main thread has exited, such as java (PID 8). No zombies." + see("LeaderExited"), noon.Add(-time.Hour),
+		}},
+	},
+	"what is too young may pass": {
+		containers: []Container{
+			{Name: "app", LookAlikes: alikes(scan.LeaderExited, 30*time.Second-1), DeadSince: noon.Add(1 - 30*time.Second)},
+			{Name: "app", LookAlikes: alikes(scan.HeldByTracer, 30*time.Second-1)},
+		},
+	},
+	"what is old enough does not": {
+		containers: []Container{{Name: "app", LookAlikes: alikes(scan.HeldByTracer, 30*time.Second, 29*time.Second)}},
+		want: []told{{
+			"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711." + see("HeldByTracer"), noon.Add(-30 * time.Second),
+		}},
+	},
+	"that PIDs are scarce is told where the dead do not count as zombies": {
+		containers: []Container{using(83, Container{Name: "app", LookAlikes: slices.Concat(
+			alikes(scan.LeaderExited, time.Minute), alikes(scan.HeldByTracer, time.Minute), alikes(scan.OtherExitSignal, time.Minute),
+		)})},
+		want: []told{
+			{"LeaderExited", "Container app: 1 alive, though their main thread has exited, such as java (PID 7). No zombies." + see("LeaderExited"), noon.Add(-time.Minute)},
+			{"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711. PIDs: 83 % used." + see("HeldByTracer"), noon.Add(-time.Minute)},
+			{"OtherExitSignal", "Container app: 1 dead process sent no SIGCHLD; example: java (PID 7), signal 10. PIDs: 83 % used." + see("OtherExitSignal"), noon.Add(-time.Minute)},
+		},
+	},
+	"that PIDs suffice is not": {
+		containers: []Container{using(49, Container{Name: "app", LookAlikes: alikes(scan.HeldByTracer, time.Minute)})},
+		want: []told{{
+			"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute),
+		}},
+	},
+	"that forks fail matters more": {
+		containers: []Container{failing(using(100, Container{Name: "app", LookAlikes: alikes(scan.HeldByTracer, time.Minute)}))},
+		want: []told{{
+			"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711. Forks fail." + see("HeldByTracer"), noon.Add(-time.Minute),
+		}},
+	},
+	"a parent that is not stuck is no finding": {
+		containers: []Container{{Name: "app", Zombies: zombies(3, 1, "java", time.Hour)}},
+	},
+}
+
 func TestFindings(t *testing.T) {
 	t.Parallel()
-	see := func(kind string) string { return " See " + v1alpha1.DocsURL(kind) }
-	tests := map[string]struct {
-		containers []Container
-		want       []told
-	}{
-		"a process without its main thread is alive": {
-			containers: []Container{{Name: "app", LookAlikes: alikes(scan.LeaderExited, time.Minute, time.Hour)}},
-			want: []told{{
-				"LeaderExited", "Container app: 2 alive, though their main thread has exited, such as java (PID 8). No zombies." + see("LeaderExited"), noon.Add(-time.Hour),
-			}},
-		},
-		"a tracer is named by its PID on the node": {
-			containers: []Container{{Name: "app", LookAlikes: alikes(scan.HeldByTracer, time.Minute)}},
-			want: []told{{
-				"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute),
-			}},
-		},
-		"another exit signal is told": {
-			containers: []Container{{Name: "app", LookAlikes: alikes(scan.OtherExitSignal, time.Minute)}},
-			want: []told{{
-				"OtherExitSignal", "Container app: 1 dead process sent no SIGCHLD, so plain wait() misses it; example: java (PID 7), signal 10." + see("OtherExitSignal"), noon.Add(-time.Minute),
-			}},
-		},
-		"a container whose PID 1 is dead is stuck": {
-			containers: []Container{{Name: "app", DeadSince: noon.Add(-time.Minute)}},
-			want: []told{{
-				"ContainerDead", "Container app: its PID 1 is a zombie that the container runtime has not waited for. It is stuck; a restart cannot work." + see("ContainerDead"), noon.Add(-time.Minute),
-			}},
-		},
-		"zombies behind a process in D are a pile": {
-			containers: []Container{stuck("app", 12)},
-			want: []told{{
-				"PileBehindD", "Container app: 12 zombies pile up behind java (PID 7) in state D. A restart may hang." + see("PileBehindD"), noon.Add(-time.Hour),
-			}},
-		},
-		"a sleep that SIGKILL ends keeps no restart from ending": {
-			containers: []Container{stuckIn("kernel_clone", "app", 12)},
-			want: []told{{
-				"PileBehindD", "Container app: 12 zombies pile up behind java (PID 7) in state D. A restart ends such a sleep." + see("PileBehindD"), noon.Add(-time.Hour),
-			}},
-		},
-		"piles behind two processes of a container are told together": {
-			containers: []Container{stuckIn("kernel_clone", "app", 3, 4)},
-			want: []told{{
-				"PileBehindD", "Container app: 7 zombies pile up behind processes in state D, 4 behind java (PID 8). A restart ends such a sleep." + see("PileBehindD"), noon.Add(-time.Hour),
-			}},
-		},
-		"the worst of several piles says whether a restart may hang": {
-			containers: []Container{stuckIn("kernel_clone", "app", 5), stuck("db", 2), stuckIn("kernel_clone", "log", 3)},
-			want: []told{{
-				"PileBehindD", "Container app and 2 more: 10 zombies pile up behind processes in state D, 5 behind java (PID 7). A restart may hang." + see("PileBehindD"), noon.Add(-time.Hour),
-			}},
-		},
-		"several dead are told by one example": {
-			containers: []Container{{Name: "app", LookAlikes: slices.Concat(alikes(scan.HeldByTracer, time.Minute, time.Minute), unsignalled(time.Minute, time.Minute))}},
-			want: []told{
-				{"HeldByTracer", "Container app: 2 dead processes are held by a tracer; example: java (PID 8), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute)},
-				{"OtherExitSignal", "Container app: 2 dead processes sent no SIGCHLD, so plain wait() misses them; example: java (PID 8), no signal." + see("OtherExitSignal"), noon.Add(-time.Minute)},
-			},
-		},
-		"where not all were looked at there are at least as many": {
-			containers: []Container{
-				{Name: "few", LookAlikes: alikes(scan.HeldByTracer, time.Minute), MoreLookAlikes: true},
-				{Name: "many", LookAlikes: alikes(scan.HeldByTracer, time.Minute, time.Minute), DeadSince: noon.Add(-time.Minute)},
-			},
-			want: []told{
-				{"HeldByTracer", "Container many and 1 more: at least 3 dead processes are held by a tracer; example: java (PID 8), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute)},
-				{"ContainerDead", "Container many: its PID 1 is a zombie that the container runtime has not waited for. It is stuck; a restart cannot work." + see("ContainerDead"), noon.Add(-time.Minute)},
-			},
-		},
-		"the container with most is told of, the others counted": {
-			containers: []Container{
-				{Name: "few", LookAlikes: alikes(scan.LeaderExited, time.Hour)},
-				{Name: "many", LookAlikes: alikes(scan.LeaderExited, time.Minute, time.Minute)},
-				{Name: "none"},
-			},
-			want: []told{{
-				"LeaderExited", "Container many and 1 more: 3 alive, though their main thread has exited, such as java (PID 8). No zombies." + see("LeaderExited"), noon.Add(-time.Hour),
-			}},
-		},
-		"what is too young may pass": {
-			containers: []Container{
-				{Name: "app", LookAlikes: alikes(scan.LeaderExited, 30*time.Second-1), DeadSince: noon.Add(1 - 30*time.Second)},
-				{Name: "app", LookAlikes: alikes(scan.HeldByTracer, 30*time.Second-1)},
-			},
-		},
-		"what is old enough does not": {
-			containers: []Container{{Name: "app", LookAlikes: alikes(scan.HeldByTracer, 30*time.Second, 29*time.Second)}},
-			want: []told{{
-				"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711." + see("HeldByTracer"), noon.Add(-30 * time.Second),
-			}},
-		},
-		"that PIDs are scarce is told where the dead do not count as zombies": {
-			containers: []Container{using(83, Container{Name: "app", LookAlikes: slices.Concat(
-				alikes(scan.LeaderExited, time.Minute), alikes(scan.HeldByTracer, time.Minute), alikes(scan.OtherExitSignal, time.Minute),
-			)})},
-			want: []told{
-				{"LeaderExited", "Container app: 1 alive, though their main thread has exited, such as java (PID 7). No zombies." + see("LeaderExited"), noon.Add(-time.Minute)},
-				{"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711. PIDs: 83 % used." + see("HeldByTracer"), noon.Add(-time.Minute)},
-				{"OtherExitSignal", "Container app: 1 dead process sent no SIGCHLD; example: java (PID 7), signal 10. PIDs: 83 % used." + see("OtherExitSignal"), noon.Add(-time.Minute)},
-			},
-		},
-		"that PIDs suffice is not": {
-			containers: []Container{using(49, Container{Name: "app", LookAlikes: alikes(scan.HeldByTracer, time.Minute)})},
-			want: []told{{
-				"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711." + see("HeldByTracer"), noon.Add(-time.Minute),
-			}},
-		},
-		"that forks fail matters more": {
-			containers: []Container{failing(using(100, Container{Name: "app", LookAlikes: alikes(scan.HeldByTracer, time.Minute)}))},
-			want: []told{{
-				"HeldByTracer", "Container app: 1 dead process is held by a tracer; example: java (PID 7), by node PID 4711. Forks fail." + see("HeldByTracer"), noon.Add(-time.Minute),
-			}},
-		},
-		"a parent that is not stuck is no finding": {
-			containers: []Container{{Name: "app", Zombies: zombies(3, 1, "java", time.Hour)}},
-		},
-	}
-	for name, tc := range tests {
+	for name, tc := range findingsOf {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, found := Pod(Seen{Containers: tc.containers}, noon)
@@ -284,7 +287,7 @@ func TestTheLongestFindingFitsItsCondition(t *testing.T) {
 		for i := range many.Zombies {
 			many.Zombies[i].Parent.Command = strings.Repeat("%", 64)
 		}
-		many.DeadSince, many.MoreLookAlikes = noon.Add(-time.Hour), true
+		many.DeadSince = noon.Add(-time.Hour)
 		for _, kind := range []scan.LookAlikeKind{scan.LeaderExited, scan.HeldByTracer, scan.OtherExitSignal} {
 			for _, l := range alikes(kind, time.Hour) {
 				l.PID, l.TracerPID, l.Exit.Signal, l.Command = 4194304, 4194304, 64, strings.Repeat("%", 64)
