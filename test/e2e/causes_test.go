@@ -194,10 +194,7 @@ func (c causeCase) check(t *testing.T, report *v1alpha1.ZombieReport, parentPID 
 		t.Fatalf("the report says %+v, want one parent and %s", observed, c.cause)
 	}
 	parent := observed.Containers[0].Parents[0]
-	pid := int32(0)
-	if parent.PID != nil {
-		pid = *parent.PID
-	}
+	pid := pidOf(parent)
 	if c.outside {
 		parentPID = 0
 	}

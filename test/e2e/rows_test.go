@@ -120,7 +120,7 @@ func sandbox(t *testing.T, p *corev1.Pod) {
 	leaveOrphans(2)(t, p)
 	program := p.Spec.Containers[0].Command[0]
 	parent := waitReport(t, p, 2, patience).Status.Observed.Containers[0].Parents[0]
-	if parent.Cause != v1alpha1.CausePID1DoesNotReap || parent.Command != program || *parent.PID != 1 ||
+	if parent.Cause != v1alpha1.CausePID1DoesNotReap || parent.Command != program || pidOf(parent) != 1 ||
 		!strings.HasPrefix(parent.Fix, program+" never waits for a child: make an init") {
 		t.Errorf("the parent is %+v, want PID 1, %s, which never waits", parent, program)
 	}
@@ -131,13 +131,10 @@ func sandbox(t *testing.T, p *corev1.Pod) {
 func slowLeak(t *testing.T, namespace string) {
 	p := guarded(namespace, "slow-leak", container("app", "/leaks/start-no-wait", "start-no-wait", "-count=1", "-every=15s"))
 	create(t, p)
-	var c v1alpha1.ContainerObservation
-	eventually(t, patience, func(ctx context.Context) string {
-		report, err := getReport(ctx, namespace, p.Name, p.UID)
-		if err != nil || report == nil || report.Status.Observed == nil || report.Status.Observed.Zombies < 5 {
-			return fmt.Sprintf("the report does not tell of 5 zombies (%v): %+v", err, report)
+	c := waitContainer(t, p, patience, func(c v1alpha1.ContainerObservation) string {
+		if c.Zombies < 5 {
+			return "want 5 zombies"
 		}
-		c = report.Status.Observed.Containers[0]
 		return ""
 	})
 	if c.Births == nil || c.Births.PeriodSeconds != 15 || c.Births.PerHour < 216 || c.Births.PerHour > 264 {
@@ -192,8 +189,13 @@ func goServerProbed(t *testing.T, namespace string) {
 	p := programs(namespace, "olake", "/leaks/invoicer", "start-no-wait", "-count=1")
 	p.Spec.Containers[0].LivenessProbe = timeoutProbe(10)
 	create(t, p)
-	report := waitProbeLeaks(t, p, "livenessProbe")
-	c := report.Status.Observed.Containers[0]
+	waitProbeLeaks(t, p, "livenessProbe")
+	c := waitContainer(t, p, time.Minute, func(c v1alpha1.ContainerObservation) string {
+		if c.PIDs == nil {
+			return "want its PIDs"
+		}
+		return ""
+	})
 	switch c.PIDs.LimitedBy {
 	case v1alpha1.PIDLimitPIDMax, v1alpha1.PIDLimitThreadsMax, v1alpha1.PIDLimitKubepods:
 	case v1alpha1.PIDLimitContainer, v1alpha1.PIDLimitPod:
