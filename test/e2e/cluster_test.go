@@ -64,6 +64,10 @@ func findRepository() string {
 
 // setUp brings up a fresh cluster, in place of one that an earlier run left, and installs the operator of this working tree.
 func setUp() error {
+	waitOld, err := leaveHostZombies()
+	if err != nil {
+		return err
+	}
 	reuse := os.Getenv("E2E_REUSE") == "1"
 	if !reuse {
 		if err := zcluster("down", "--name", clusterName); err != nil {
@@ -84,6 +88,7 @@ func setUp() error {
 			return err
 		}
 	}
+	waitOld()
 	return install()
 }
 
@@ -140,7 +145,10 @@ func uninstall() error {
 	if err := helm("uninstall", release, "--namespace", operatorNamespace, "--ignore-not-found", "--wait"); err != nil {
 		return err
 	}
-	return show(kubectl, "delete", "--ignore-not-found", "-k", "config/default")
+	if err := show(kubectl, "delete", "--ignore-not-found", "-k", "config/default"); err != nil {
+		return err
+	}
+	return show(kubectl, "delete", "events", "--all", "-n", "default") // the Nodes'
 }
 
 func seconds(value string, d time.Duration) string {

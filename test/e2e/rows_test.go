@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/controllers/remedy"
 )
 
 // rows are the leaks that were seen in the field: A orphans adopted by a PID 1 that never waits, B exec probes, C a parent's
@@ -93,6 +94,7 @@ var rowCases = []rowCase{
 	{"B pulsar-helm-chart#554, olake-helm#176", goServerProbed},
 	{"C datadog-agent#12997", slowLeak},
 	{"E kubernetes#110070", aliveAndStuck},
+	{"E longhorn#6687", hungStorage},
 	{"E php-src#8282", initThatEnds},
 }
 
@@ -223,7 +225,25 @@ func probeLeaks(t *testing.T) {
 		t.Errorf("the pod is not ready (%v): %+v", err, now.Status.Conditions)
 	}
 	keepSeen(t, report, v1alpha1.ConditionProbeLeaks)
+	restartDoesNotCure(t, p)
 	shown(t, "B openreplay#4824")
+}
+
+// restartDoesNotCure: a restart ends the zombies of a probe, as many come again, and the next restart has to wait.
+func restartDoesNotCure(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	id := containerID(t, p, "app")
+	enforce(t, p, restart)
+	act := waitActs(t, p, 1)[0]
+	if act.Status.Outcome != v1alpha1.OutcomeCleared {
+		t.Errorf("the outcome is %s (%s), want Cleared", act.Status.Outcome, act.Status.Message)
+	}
+	waitRestarted(t, p, id)
+	waitNext(t, p, remedy.ReasonCooldown)
+	waitProbeLeaks(t, p, "readinessProbe")
+	if acts := waitActs(t, p, 1); len(acts) != 1 {
+		t.Errorf("there were %d acts, want 1", len(acts))
+	}
 }
 
 // timeoutProbe is an exec probe that ends before its `timeout` does.
