@@ -140,12 +140,15 @@ func oneIf(yes bool) int {
 const farthest = 365 * 24 * time.Hour
 
 // compareForecasts compares when the PIDs will be gone. Both forecasts are seen from now, so that time that passes as
-// foretold changes nothing. Between two marks a forecast that leaves less than half of the time that the other does is
+// foretold changes nothing. A forecast that is no more must go soon, as a trigger may act on it. Between two marks a forecast that leaves less than half of the time that the other does is
 // another, though not urgently; below the last mark nothing is.
 func compareForecasts(reported, observed *metav1.Time, now time.Time) Difference {
 	before, after := forecast(reported, now), forecast(observed, now)
 	near, nearer := headroom.Nearness(before, now), headroom.Nearness(after, now)
-	if near != nearer {
+	switch {
+	case near > 0 && observed == nil:
+		return OtherNumbers
+	case near != nearer:
 		return trend(near, nearer)
 	}
 	short, long := min(before.Sub(now), after.Sub(now)), max(before.Sub(now), after.Sub(now))
