@@ -18,7 +18,9 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/cgroup"
 	"github.com/zombie-operator/zombie-operator/agent/evidence"
+	"github.com/zombie-operator/zombie-operator/agent/headroom"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/nodereport"
 	"github.com/zombie-operator/zombie-operator/agent/observe"
 	"github.com/zombie-operator/zombie-operator/agent/publish"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
@@ -315,6 +317,47 @@ func TestSubjectOfCountsWhatWasMoved(t *testing.T) {
 			if diff := cmp.Diff(want, subjectOf(observe.Holders(tc.held)[0])); diff != "" {
 				t.Errorf("%s: subject (-want +got):\n%s", about, diff)
 			}
+		}
+	}
+}
+
+// Those that were seen once say nothing of it.
+func TestSubjectOfTellsWhatWasReaped(t *testing.T) {
+	t.Parallel()
+	zombies := held(3, 1)
+	zombies[0].Reaped, zombies[1].Reaped = 7, 7
+	if got := subjectOf(observe.Holders(zombies)[0]); got.Reaped != 7 {
+		t.Errorf("reaped = %d, want 7", got.Reaped)
+	}
+}
+
+// What a parent of the host or of a pod reaps now and then does not fill the node, but it is born there.
+func TestTheForecastOfTheNodeLeavesOutWhatIsTemporary(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	look := func(temporary func(int) bool) (nodeFacts, nodereport.Look) {
+		s := sorter{table: attribute.NewTable(hostNS, nil), unknown: map[scan.Key]bool{}}
+		s.lookBefore = now
+		for i := range 60 {
+			z := sighting.Zombie{Temporary: temporary(i)}
+			z.StartedAt = now.Add(-time.Duration(i) * 10 * time.Second)
+			s.zombie(z)
+		}
+		n := ratesOf(s.sorted)
+		n.limits = []headroom.Limit{{By: v1alpha1.PIDLimitPIDMax, Max: 1000}}
+		return n, n.look(s.sorted, now)
+	}
+	for name, tc := range map[string]struct {
+		temporary func(int) bool
+		staying   float64
+	}{
+		"none is":     {func(int) bool { return false }, 360},
+		"each other":  {func(i int) bool { return i%2 == 0 }, 180},
+		"all of them": {func(int) bool { return true }, 0},
+	} {
+		n, seen := look(tc.temporary)
+		if seen.BirthsPerHour == nil || *seen.BirthsPerHour != 360 || n.staying != tc.staying || seen.ExhaustionTime.IsZero() != (tc.staying == 0) {
+			t.Errorf("%s: births = %v, staying = %f, full at %s, want 360 and %f", name, seen.BirthsPerHour, n.staying, seen.ExhaustionTime, tc.staying)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -17,8 +18,9 @@ func combinations(yield func(Evidence) bool) {
 		func(e *Evidence, i int) int { e.PID, e.SameNamespace = []int{0, 0, 1, maxPID}[i], i == 1; return 4 },
 		func(e *Evidence, i int) int { e.Command = []string{longest, "tail"}[i]; return 2 },
 		func(e *Evidence, i int) int {
-			e.Zombies, e.Moved, e.MovedFrom = maxPID, []int{0, maxPID}[i], longest
-			return 2
+			e.Zombies, e.Moved, e.MovedFrom = maxPID, []int{0, maxPID, 0}[i], longest
+			e.Reaped = []int{0, 0, math.MaxInt32}[i]
+			return 3
 		},
 		func(e *Evidence, i int) int { e.InitInImage = []string{"", "/" + strings.Repeat("x", 47)}[i]; return 2 },
 		func(e *Evidence, i int) int { e.Frozen = i > 0; return 2 },

@@ -315,6 +315,35 @@ var diagnoses = map[string]struct {
 			"Find out who froze it, such as a paused container or a checkpoint, and thaw the cgroup. Whether it waits for its children shows only then.", nil,
 		},
 	},
+	"PID 1 that reaps now and then is not said to do nothing": {
+		pid1(func(e *Evidence) { e.Command, e.Reaped = "redis-server", 120 }),
+		Diagnosis{
+			v1alpha1.CausePID1DoesNotReap, "PID 1 (redis-server) waits for its dead children only now and then: it reaped 120 within the last hour.",
+			"State S in do_epoll_wait; SIGCHLD default.", makeInit, nil,
+		},
+	},
+	"nor is another process, though it could not be read": {
+		Evidence{Command: "app", PID: 7, Zombies: 9, Reaped: 1},
+		Diagnosis{
+			v1alpha1.CauseParentDoesNotWait, "Process 7 (app) waits for its dead children only now and then: it reaped 1 within the last hour.",
+			"The parent could not be read.", selfWait, nil,
+		},
+	},
+	"nor is a Go program": {
+		with(func(e *Evidence) { e.Go, e.Caught, e.Reaped = true, true, 3 }),
+		Diagnosis{
+			v1alpha1.CauseParentDoesNotWait, "Process 7 (app) waits for its dead children only now and then: it reaped 3 within the last hour.",
+			"State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.", goFix, nil,
+		},
+	},
+	"nor is a Go program as PID 1": {
+		pid1(func(e *Evidence) { e.Go, e.Caught, e.Reaped = true, true, 3 }),
+		Diagnosis{
+			v1alpha1.CausePID1DoesNotReap, "PID 1 (app) waits for its dead children only now and then: it reaped 3 within the last hour.",
+			"State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.",
+			"Make an init such as tini PID 1, or set shareProcessNamespace: true. Call Wait for every exec.Cmd that the program starts itself.", nil,
+		},
+	},
 	"a hostile name is shown as what it is": {
 		with(func(e *Evidence) { e.Command = "\x1b[31m\n) Z" }),
 		Diagnosis{v1alpha1.CauseParentDoesNotWait, "Process 7 (?[31m?) Z) does not wait for its dead children. While it lives, nobody else can reap them.", "State S in do_epoll_wait; SIGCHLD default.", strings.Replace(selfWait, "app", "?[31m?) Z", 1), nil},

@@ -14,6 +14,8 @@ type Evidence struct {
 	// Moved is how many of them were seen under another parent before, and MovedFrom that one's command name, fit to print.
 	Moved     int
 	MovedFrom string
+	// Reaped is how many others it was seen to reap within the last hour.
+	Reaped int
 	// Read is whether the parent itself could be read: what follows is known only then, but for Frozen, ReaperHolds and
 	// InitInImage.
 	Read bool

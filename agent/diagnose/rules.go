@@ -119,13 +119,13 @@ func waiting(e Evidence) (Diagnosis, bool) {
 func goProgram(e Evidence) (Diagnosis, bool) {
 	d := Diagnosis{
 		Cause:   v1alpha1.CauseParentDoesNotWait,
-		Message: e.who() + " does not wait for its dead children. It is a Go program: the runtime waits for no child by itself.",
+		Message: e.unlessSeldom(" does not wait for its dead children. It is a Go program: the runtime waits for no child by itself."),
 		Fix:     goFix,
 	}
 	if e.PID == 1 {
 		d = Diagnosis{
 			Cause:   v1alpha1.CausePID1DoesNotReap,
-			Message: e.who() + " does not wait for its dead children or for orphans that it inherits. The Go runtime waits for no child by itself.",
+			Message: e.unlessSeldom(" does not wait for its dead children or for orphans that it inherits. The Go runtime waits for no child by itself."),
 			Fix:     initFix(e),
 		}
 	}
@@ -159,13 +159,21 @@ func doesNotWait(e Evidence) (Diagnosis, bool) {
 	if e.PID == 1 {
 		return Diagnosis{
 			Cause:   v1alpha1.CausePID1DoesNotReap,
-			Message: e.who() + " does not wait for its dead children; as PID 1 it also inherits every orphan of the container.",
+			Message: e.unlessSeldom(" does not wait for its dead children; as PID 1 it also inherits every orphan of the container."),
 			Fix:     initFix(e),
 		}, true
 	}
 	return Diagnosis{
 		Cause:   v1alpha1.CauseParentDoesNotWait,
-		Message: e.who() + " does not wait for its dead children. While it lives, nobody else can reap them.",
+		Message: e.unlessSeldom(" does not wait for its dead children. While it lives, nobody else can reap them."),
 		Fix:     fmt.Sprintf("Let %s wait for every child it starts. An init as PID 1 does not help while that process lives.", e.Command),
 	}, true
+}
+
+// unlessSeldom says what the parent does not do, or what was seen of one that does so, but late.
+func (e Evidence) unlessSeldom(doesNot string) string {
+	if e.Reaped == 0 {
+		return e.who() + doesNot
+	}
+	return fmt.Sprintf("%s waits for its dead children only now and then: it reaped %d within the last hour.", e.who(), e.Reaped)
 }

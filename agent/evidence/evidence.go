@@ -41,6 +41,8 @@ type Subject struct {
 	// one, as it set it: foreign bytes.
 	Zombies, Moved int
 	MovedFrom      string
+	// Reaped is how many it was seen to reap within the last hour.
+	Reaped int
 	// Frozen is whether its cgroup is frozen, ReaperHolds whether PID 1 of the container holds zombies itself.
 	Frozen, ReaperHolds bool
 	// ThreadsOnly says that neither its files nor its program are to be looked at.
@@ -78,6 +80,7 @@ func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 			Zombies:       s.Zombies,
 			Moved:         s.Moved,
 			MovedFrom:     printable.Printable(s.MovedFrom, v1alpha1.MaxCommand),
+			Reaped:        s.Reaped,
 			Frozen:        s.Frozen,
 			ReaperHolds:   s.ReaperHolds,
 		}
