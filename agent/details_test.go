@@ -339,9 +339,9 @@ func TestTheForecastOfTheNodeLeavesOutWhatIsTemporary(t *testing.T) {
 		s := sorter{table: attribute.NewTable(hostNS, nil), unknown: map[scan.Key]bool{}}
 		s.lookBefore = now
 		for i := range 60 {
-			z := sighting.Zombie{Temporary: temporary(i)}
+			z := sighting.Zombie{Zombie: &scan.Zombie{}, Temporary: temporary(i)}
 			z.StartedAt = now.Add(-time.Duration(i) * 10 * time.Second)
-			s.zombie(z)
+			s.zombie(&z)
 		}
 		n := ratesOf(s.sorted)
 		n.limits = []headroom.Limit{{By: v1alpha1.PIDLimitPIDMax, Max: 1000}}
@@ -551,11 +551,11 @@ func TestRunTellsWhatHoldsADeadContainer(t *testing.T) {
 			func(n *node) {
 				n.write(fmt.Sprintf("%d/status", appPID), fmt.Sprintf("TracerPid:\t5\nNSpid:\t%d 1\n", appPID))
 			},
-			v1alpha1.ConditionHeldByTracer, "Container app: 1 dead and held by a tracer, such as p1000 (PID 1) by process 5 of the node. ",
+			v1alpha1.ConditionHeldByTracer, "Container app: 1 dead process is held by a tracer; example: p1000 (PID 1), by node PID 5. ",
 		},
 		"a shim that is told by another signal": {
 			func(n *node) { n.ends(appPID, 1, 1, 10) },
-			v1alpha1.ConditionOtherExitSignal, "Container app: 1 dead that a plain wait() passes over, such as p1000 (PID 1) with exit signal 10. ",
+			v1alpha1.ConditionOtherExitSignal, "Container app: 1 dead process sent no SIGCHLD, so plain wait() misses it; example: p1000 (PID 1), signal 10. ",
 		},
 	}
 	for name, tc := range tests {
