@@ -37,6 +37,9 @@ type Evidence struct {
 	Pending bool
 	// Ignored is whether SIGCHLD is ignored, Caught whether it has a handler; neither is the default disposition.
 	Ignored, Caught bool
+	// HandlesHup and HandlesTerm are whether SIGHUP and SIGTERM are caught or ignored. By default each ends the process, even out of
+	// a sleep in state D that SIGKILL ends: the kernel passes it on as SIGKILL then.
+	HandlesHup, HandlesTerm bool
 	// SignalFD is whether a file descriptor reads SIGCHLD.
 	SignalFD bool
 	// FilesUnread is whether not all file descriptors could be looked at, so that one that reads SIGCHLD may have been missed.

@@ -171,9 +171,10 @@ func find(threads kernel.Threads, tid int) (kernel.Thread, bool) {
 	return threads.Live[i], true
 }
 
-// readSignal finds out what the parent does with SIGCHLD. For a moment it is pending in every program that handles it.
+// readSignal finds out what the parent does with signals, most of all with SIGCHLD. For a moment that is pending in every program that handles it.
 func readSignal(e *diagnose.Evidence, now, last kernel.Threads) {
 	e.Ignored, e.Caught = now.Ignored, now.Caught
+	e.HandlesHup, e.HandlesTerm = now.HandlesHup, now.HandlesTerm
 	e.Pending = now.Pending && last.Pending
 	e.Blocked = now.All && !slices.ContainsFunc(now.Live, func(t kernel.Thread) bool { return !t.Blocks })
 	e.SigWait = slices.ContainsFunc(now.Live, func(t kernel.Thread) bool { return t.Wchan == kernel.WchanSigwait })

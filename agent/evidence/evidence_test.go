@@ -151,6 +151,8 @@ func TestTwoLooks(t *testing.T) {
 		"a program that was not looked at may be a Go one":   {caught(all(sleeper(100))), caught(all(sleeper(100))), fake{}, sleeping(func(e *diagnose.Evidence) { e.Caught, e.ProgramUnread = true, true })},
 		"a program without a handler need not be looked at":  {all(sleeper(100)), all(sleeper(100)), fake{isGo: true}, sleeping(nil)},
 		"an ignored signal is ignored":                       {all(sleeper(100)), kernel.Threads{Live: []kernel.Thread{sleeper(100)}, All: true, Ignored: true}, fake{}, sleeping(func(e *diagnose.Evidence) { e.Ignored = true })},
+		"a SIGHUP that is handled is told":                   {all(sleeper(100)), kernel.Threads{Live: []kernel.Thread{sleeper(100)}, All: true, HandlesHup: true}, fake{}, sleeping(func(e *diagnose.Evidence) { e.HandlesHup = true })},
+		"a SIGTERM that is handled is told":                  {all(sleeper(100)), kernel.Threads{Live: []kernel.Thread{sleeper(100)}, All: true, HandlesTerm: true}, fake{}, sleeping(func(e *diagnose.Evidence) { e.HandlesTerm = true })},
 		"who waits for one child is known by its call":       {all(sleeper(100), waiter(101)), all(sleeper(100), waiter(101)), fake{waits: map[int]kernel.Wait{101: {Child: 12}}}, sleeping(func(e *diagnose.Evidence) { e.Waiting, e.WaitsFor = true, 12 })},
 		"who waits where calls are hidden waits for someone": {all(sleeper(100), waiter(101)), all(sleeper(100), waiter(101)), fake{}, sleeping(func(e *diagnose.Evidence) { e.Waiting = true })},
 		"who waits for any child passes over none":           {all(sleeper(100), waiter(101)), all(sleeper(100), waiter(101)), fake{waits: map[int]kernel.Wait{101: {Any: true}}}, sleeping(nil)},

@@ -31,9 +31,9 @@ const (
 	CauseParentStopped Cause = "ParentStopped"
 	// CauseParentFrozen: the cgroup of the parent is frozen. Evidence: cgroup.events or freezer.state. Fix: thaw it.
 	CauseParentFrozen Cause = "ParentFrozen"
-	// CauseParentStuckInD: the parent sleeps without being interruptible, as on hung storage, and cannot wait. Signals may not
-	// get through, and a restart may hang, unless it is a sleep that SIGKILL ends. Evidence: state D at two looks, in the same
-	// kernel function. Fix: mend what it waits for.
+	// CauseParentStuckInD: the parent sleeps without being interruptible, as on hung storage, and cannot wait. Unless
+	// SIGKILL ends such a sleep, neither signals nor a restart may get through. Evidence: state D at two looks, without having run
+	// in between. Fix: mend what it waits for.
 	CauseParentStuckInD Cause = "ParentStuckInD"
 	// CauseParentTraced: the parent is held by a tracer, such as a debugger. Evidence: state t at two looks. Fix: let it go.
 	CauseParentTraced Cause = "ParentTraced"
@@ -87,8 +87,7 @@ const (
 	// ConditionContainerDead: PID 1 of a container is a zombie itself, because the runtime's shim has not waited for it. The
 	// container is stuck, and a restart cannot work.
 	ConditionContainerDead = "ContainerDead"
-	// ConditionPileBehindD: zombies pile up behind a parent in state D. A restart may hang, unless the parent is in a sleep that
-	// SIGKILL ends.
+	// ConditionPileBehindD: zombies pile up behind a parent in state D. A restart would hang.
 	ConditionPileBehindD = "PileBehindD"
 )
 

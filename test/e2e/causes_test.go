@@ -96,8 +96,8 @@ var causeCases = []causeCase{
 	{
 		cause: v1alpha1.CauseParentStuckInD, tree: "stuck", command: "backup", zombies: 4,
 		message: "hangs in state D", evidence: "State D", fix: "Mend what it waits for",
-		// It hangs in vfork(), which SIGKILL ends.
-		cannot:  []v1alpha1.Remedy{v1alpha1.RemedySIGCHLD, v1alpha1.RemedySIGCONT, v1alpha1.RemedySIGHUP, v1alpha1.RemedySIGTERM},
+		// It hangs in vfork(), which SIGKILL ends, and so does what ends it by default.
+		cannot:  deafWorker,
 		dead:    []v1alpha1.DeadGroup{{Command: "mount.nfs", Exit: "exit 32", Zombies: 4}},
 		finding: v1alpha1.ConditionPileBehindD, rows: []string{"E longhorn#6687"},
 	},
