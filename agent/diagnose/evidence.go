@@ -35,8 +35,10 @@ type Evidence struct {
 	Blocked bool
 	// Pending is whether SIGCHLD is pending for the process, and was at the last look too.
 	Pending bool
-	// Ignored is whether SIGCHLD is ignored, Caught whether it has a handler; neither is the default disposition.
+	// Ignored is whether SIGCHLD is ignored, Caught whether it has a handler, at this look or at an earlier one.
 	Ignored, Caught bool
+	// AtTimes is whether that handler is not there now. Node.js has one only while a child lives that it started.
+	AtTimes bool
 	// HandlesHup and HandlesTerm are whether SIGHUP and SIGTERM are caught or ignored. By default each ends the process, even out of
 	// a sleep in state D that SIGKILL ends: the kernel passes it on as SIGKILL then.
 	HandlesHup, HandlesTerm bool

@@ -75,7 +75,8 @@ func ignored(e Evidence) (Diagnosis, bool) {
 }
 
 func moved(e Evidence) (Diagnosis, bool) {
-	fix := fmt.Sprintf("Let %s wait for every child that it inherits as child subreaper, and the process that ended for its own.", e.Command)
+	fix := fmt.Sprintf("Let %s wait for every child that it inherits as child subreaper, and %s for its children before it ends.",
+		e.Command, cmp.Or(e.MovedFrom, "that process"))
 	if e.PID == 1 {
 		fix = initFix(e)
 	}
@@ -99,8 +100,11 @@ func waiting(e Evidence) (Diagnosis, bool) {
 		message = fmt.Sprintf("%s waits for its child %d only and passes over others that are dead.", e.who(), e.WaitsFor)
 	}
 	fix := "Wait for any child with waitpid(-1) in a loop, and look which one it was. Code that starts a child must wait for it, too."
-	if e.PID == 1 {
+	switch {
+	case e.PID == 1:
 		fix = initFix(e)
+	case e.othersWait():
+		fix = "Do not wait for one child alone: " + byPID
 	}
 	return Diagnosis{Message: message, Fix: fix}, e.Waiting && e.OneThread && !e.Go
 }
@@ -121,23 +125,24 @@ func goProgram(e Evidence) (Diagnosis, bool) {
 }
 
 func handler(e Evidence) (Diagnosis, bool) {
-	does := " handles SIGCHLD"
-	if e.SignalFD {
+	does, outlook := " handles SIGCHLD", "Whether one more signal helps is not known before it is tried."
+	switch {
+	case e.SignalFD:
 		does = " has a signalfd for SIGCHLD"
+	case e.AtTimes:
+		does = " handles SIGCHLD at times"
+	}
+	if e.deaf() {
+		outlook = "One more does not help: one is pending already and nobody takes it."
 	}
 	fix := "On each SIGCHLD call waitpid(-1, &status, WNOHANG) until it finds none: signals merge. Do so once when the handler is set, too."
 	switch {
-	case e.threadsWait() && e.PID == 1:
-		fix = initFix(e)
-	case e.threadsWait():
-		fix = "Let it wait for every child that it starts, each by its PID: waitpid(-1) would take their status from threads that wait for theirs."
 	case e.PID == 1:
-		fix = "On each SIGCHLD call waitpid(-1, &status, WNOHANG) until it finds none: signals merge. Or make an init such as tini PID 1."
+		fix = initFix(e)
+	case e.othersWait():
+		fix = "On each SIGCHLD " + byPID
 	}
-	return Diagnosis{
-		Message: e.who() + does + " and yet left children dead. Whether one more signal helps is not known before it is tried.",
-		Fix:     fix,
-	}, e.SignalFD || (e.Caught && !e.ProgramUnread)
+	return Diagnosis{Message: e.who() + does + " and yet left children dead. " + outlook, Fix: fix}, e.handles()
 }
 
 // doesNotWait claims nothing of the parent's signal: it may even read it with sigwait(), as tini does, which cannot be seen. Of PID 1 it does not say whether the dead were orphans or its own children:

@@ -56,7 +56,17 @@ type Subject struct {
 type Gatherer struct {
 	reader Reader
 	peek   Peek
-	last   map[scan.Key]kernel.Threads
+	last   map[scan.Key]memory
+}
+
+// memory is what is remembered of a parent.
+type memory struct {
+	// threads are those of the last look.
+	threads kernel.Threads
+	// command is its name then, and caught whether SIGCHLD had a handler at any look under this name: with another it may run
+	// another program.
+	command string
+	caught  bool
 }
 
 // New returns a Gatherer that reads from reader and peeks through peek.
@@ -68,7 +78,7 @@ func New(reader Reader, peek Peek) *Gatherer {
 // Looks have to be seconds apart.
 func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 	result := make(map[scan.Key]diagnose.Evidence, len(subjects))
-	next := make(map[scan.Key]kernel.Threads, len(subjects))
+	next := make(map[scan.Key]memory, len(subjects))
 	for _, s := range subjects {
 		if _, done := result[s.Parent.Key]; done {
 			continue
@@ -88,7 +98,7 @@ func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 			e.InitInImage = g.peek.InitInImage(s.ContainerInit)
 		}
 		if threads, ok := g.read(&e, s); ok {
-			next[s.Parent.Key] = threads
+			next[s.Parent.Key] = memory{threads: threads, command: s.Parent.Command, caught: e.Caught}
 		}
 		result[s.Parent.Key] = e
 	}
@@ -105,10 +115,14 @@ func (g *Gatherer) read(e *diagnose.Evidence, s Subject) (kernel.Threads, bool) 
 	}
 	found := *e
 	found.Read = true
-	last := g.last[parent.Key]
+	before := g.last[parent.Key]
+	last := before.threads
 	found.OneThread = now.All && len(now.Live) == 1
 	readStates(&found, now, last)
 	readSignal(&found, now, last)
+	if before.caught && before.command == parent.Command && !found.Caught {
+		found.Caught, found.AtTimes = true, true
+	}
 	g.readWait(&found, parent, now, last)
 	if s.ThreadsOnly {
 		found.FilesUnread, found.ProgramUnread = true, found.Caught

@@ -181,6 +181,36 @@ func TestTwoLooks(t *testing.T) {
 	}
 }
 
+// Node.js handles SIGCHLD only while a child lives that it started. A cause must not come and go with that.
+func TestAHandlerIsRememberedForAsLongAsTheProgramIsTheSame(t *testing.T) {
+	t.Parallel()
+	f := fake{start: 1000, known: true}
+	g := New(&f, &f)
+	s := Subject{Parent: scan.Parent{Key: scan.Key{PID: 100, StartTicks: 1000}, Command: "node"}, PID: 1}
+	without, with := all(sleeper(100), sleeper(101)), caught(all(sleeper(100), sleeper(101)))
+	for i, look := range []struct {
+		threads         kernel.Threads
+		command         string
+		caught, atTimes bool
+		cause           v1alpha1.Cause
+	}{
+		{without, "node", false, false, v1alpha1.CausePID1DoesNotReap},
+		{with, "node", true, false, v1alpha1.CauseHandlerLeavesChildren},
+		{without, "node", true, true, v1alpha1.CauseHandlerLeavesChildren},
+		{without, "node", true, true, v1alpha1.CauseHandlerLeavesChildren},
+		{with, "node", true, false, v1alpha1.CauseHandlerLeavesChildren},
+		{without, "sleep", false, false, v1alpha1.CausePID1DoesNotReap},
+		{without, "node", false, false, v1alpha1.CausePID1DoesNotReap},
+	} {
+		f.threads, s.Parent.Command = look.threads, look.command
+		e := g.Look([]Subject{s})[s.Parent.Key]
+		d := diagnose.Diagnose(e)
+		if e.Caught != look.caught || e.AtTimes != look.atTimes || d.Cause != look.cause || cannot(d, v1alpha1.RemedySIGCHLD) == look.caught {
+			t.Errorf("look %d: caught %t, at times %t, cause %s, cannot help %v; want %+v", i, e.Caught, e.AtTimes, d.Cause, d.CannotHelp, look)
+		}
+	}
+}
+
 func TestChildrenOfANestedNamespaceHaveOtherNumbers(t *testing.T) {
 	t.Parallel()
 	f := fake{start: 1000, threads: all(waiter(100)), waits: map[int]kernel.Wait{100: {Child: 12}}}
