@@ -8,14 +8,16 @@ type Cause string
 const (
 	// CausePID1DoesNotReap: the zombies are children of the container's PID 1, which inherits every orphan of the
 	// container and does not wait for them. Evidence: the parent is PID 1 of the container, and SIGCHLD has its default
-	// disposition there, or the program is a Go program, whose signal mask proves nothing. Fix: an init as PID 1.
+	// disposition there, the program is a Go program, whose signal mask proves nothing, or nothing more could be read. Fix: an
+	// init as PID 1 for orphans; for children that it started itself it must wait.
 	CausePID1DoesNotReap Cause = "PID1DoesNotReap"
 	// CauseParentDoesNotWait: the zombies are children of another process of the container, which does not wait for them.
-	// Evidence: SIGCHLD has its default disposition there, or it is a Go program. Fix: wait for every child.
+	// Evidence: the same of that process. Fix: wait for every child.
 	CauseParentDoesNotWait Cause = "ParentDoesNotWait"
 	// CauseHandlerLeavesChildren: the parent handles SIGCHLD, or reads it from a signalfd, and yet left children dead.
-	// Whether one more signal helps is not known before it is tried. Evidence: bit SIGCHLD of SigCgt in a program that is
-	// not Go, or a signalfd for it. Fix: wait in a loop until no dead child is left.
+	// Whether one more signal helps is not known before it is tried, unless one is pending that nobody takes. Evidence: bit
+	// SIGCHLD of SigCgt, at this look or an earlier one, in a program that is not Go, or a signalfd for it. Fix: wait in a loop
+	// until no dead child is left; for orphans of PID 1 an init.
 	CauseHandlerLeavesChildren Cause = "HandlerLeavesChildren"
 	// CauseSignalBlocked: SIGCHLD is blocked in every thread of the parent, pending, and nobody reads it. Evidence: SigBlk of
 	// all threads, SigPnd and ShdPnd. Fix: unblock it, or read it.
