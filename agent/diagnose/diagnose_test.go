@@ -376,7 +376,7 @@ var diagnoses = map[string]struct {
 		pid1(func(e *Evidence) { e.Command, e.Reaped = "redis-server", 120 }),
 		Diagnosis{
 			v1alpha1.CausePID1DoesNotReap, "PID 1 (redis-server) waits for its dead children only now and then: it reaped 120 within the last hour.",
-			"State S in do_epoll_wait; SIGCHLD default.", makeInit, nil,
+			"State S in do_epoll_wait; SIGCHLD default.", strings.Replace(makeInit, "app", "redis-server", 1), nil,
 		},
 	},
 	"nor is another process, though it could not be read": {
@@ -398,7 +398,7 @@ var diagnoses = map[string]struct {
 		Diagnosis{
 			v1alpha1.CausePID1DoesNotReap, "PID 1 (app) waits for its dead children only now and then: it reaped 3 within the last hour.",
 			"State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.",
-			"Make an init such as tini PID 1, or set shareProcessNamespace: true. Call Wait for every exec.Cmd that the program starts itself.", nil,
+			anInit + "Call Wait for every exec.Cmd that the program starts itself.", nil,
 		},
 	},
 	"a hostile name is shown as what it is": {
