@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/zombie-operator/zombie-operator/agent/diagnose"
 	"github.com/zombie-operator/zombie-operator/agent/publish"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -169,6 +170,7 @@ func reportedBefore(now time.Time) *v1alpha1.ZombieReport {
 					Parents: []v1alpha1.Parent{{
 						PID: new(int32(1)), StartTicks: appPID, Command: "p1000", Zombies: 3, OldestZombieTime: oldest,
 						Cause: v1alpha1.CausePID1DoesNotReap, CannotHelp: []v1alpha1.Remedy{v1alpha1.RemedySIGTERM, v1alpha1.RemedySIGKILL},
+						Fix: diagnose.Diagnose(diagnose.Evidence{Command: "p1000", PID: 1}).Fix,
 					}},
 				}},
 			},

@@ -18,7 +18,9 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/cgroup"
 	"github.com/zombie-operator/zombie-operator/agent/evidence"
+	"github.com/zombie-operator/zombie-operator/agent/headroom"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
+	"github.com/zombie-operator/zombie-operator/agent/nodereport"
 	"github.com/zombie-operator/zombie-operator/agent/observe"
 	"github.com/zombie-operator/zombie-operator/agent/publish"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
@@ -319,6 +321,47 @@ func TestSubjectOfCountsWhatWasMoved(t *testing.T) {
 	}
 }
 
+// Those that were seen once say nothing of it.
+func TestSubjectOfTellsWhatWasReaped(t *testing.T) {
+	t.Parallel()
+	zombies := held(3, 1)
+	zombies[0].Reaped, zombies[1].Reaped = 7, 7
+	if got := subjectOf(observe.Holders(zombies)[0]); got.Reaped != 7 {
+		t.Errorf("reaped = %d, want 7", got.Reaped)
+	}
+}
+
+// What a parent of the host or of a pod reaps now and then does not fill the node, but it is born there.
+func TestTheForecastOfTheNodeLeavesOutWhatIsTemporary(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	look := func(temporary func(int) bool) (nodeFacts, nodereport.Look) {
+		s := sorter{table: attribute.NewTable(hostNS, nil), unknown: map[scan.Key]bool{}}
+		s.lookBefore = now
+		for i := range 60 {
+			z := sighting.Zombie{Zombie: &scan.Zombie{}, Temporary: temporary(i)}
+			z.StartedAt = now.Add(-time.Duration(i) * 10 * time.Second)
+			s.zombie(&z)
+		}
+		n := ratesOf(s.sorted)
+		n.limits = []headroom.Limit{{By: v1alpha1.PIDLimitPIDMax, Max: 1000}}
+		return n, n.look(s.sorted, now)
+	}
+	for name, tc := range map[string]struct {
+		temporary func(int) bool
+		staying   float64
+	}{
+		"none is":     {func(int) bool { return false }, 360},
+		"each other":  {func(i int) bool { return i%2 == 0 }, 180},
+		"all of them": {func(int) bool { return true }, 0},
+	} {
+		n, seen := look(tc.temporary)
+		if seen.BirthsPerHour == nil || *seen.BirthsPerHour != 360 || n.staying != tc.staying || seen.ExhaustionTime.IsZero() != (tc.staying == 0) {
+			t.Errorf("%s: births = %v, staying = %f, full at %s, want 360 and %f", name, seen.BirthsPerHour, n.staying, seen.ExhaustionTime, tc.staying)
+		}
+	}
+}
+
 // A tenant may make as many parents as it has PIDs.
 func TestFewParentsAreLookedAt(t *testing.T) {
 	t.Parallel()
@@ -508,11 +551,11 @@ func TestRunTellsWhatHoldsADeadContainer(t *testing.T) {
 			func(n *node) {
 				n.write(fmt.Sprintf("%d/status", appPID), fmt.Sprintf("TracerPid:\t5\nNSpid:\t%d 1\n", appPID))
 			},
-			v1alpha1.ConditionHeldByTracer, "Container app: 1 dead and held by a tracer, such as p1000 (PID 1) by process 5 of the node. ",
+			v1alpha1.ConditionHeldByTracer, "Container app: 1 dead process is held by a tracer; example: p1000 (PID 1), by node PID 5. ",
 		},
 		"a shim that is told by another signal": {
 			func(n *node) { n.ends(appPID, 1, 1, 10) },
-			v1alpha1.ConditionOtherExitSignal, "Container app: 1 dead that a plain wait() passes over, such as p1000 (PID 1) with exit signal 10. ",
+			v1alpha1.ConditionOtherExitSignal, "Container app: 1 dead process sent no SIGCHLD, so plain wait() misses it; example: p1000 (PID 1), signal 10. ",
 		},
 	}
 	for name, tc := range tests {

@@ -125,7 +125,7 @@ func (a *Agent) pods(containers map[inventory.Pod][]observe.Container, s sorted,
 	var pods []publish.Pod
 	for pod, complete := range a.Inventory.Pods() {
 		seen := containers[pod]
-		observed, found := observe.Pod(observe.Seen{Containers: seen, LookBefore: s.lookBefore, NodeBirthsPerHour: n.births()}, now)
+		observed, found := observe.Pod(observe.Seen{Containers: seen, LookBefore: s.lookBefore, NodeBirthsPerHour: n.staying}, now)
 		pods = append(pods, publish.Pod{
 			Namespace:  pod.Namespace,
 			Name:       pod.Name,

@@ -16,23 +16,26 @@ type nodeFacts struct {
 	limits []headroom.Limit
 	// perHour is how many zombies are born on it in an hour; nil where one look does not tell.
 	perHour *float64
+	// staying is how many of them stay, by what is known of their parents.
+	staying float64
 }
 
 // node tells how fast zombies come on the node, by all that were seen twice, and reads its limits.
 func (a *Agent) node(s sorted) nodeFacts {
-	n := nodeFacts{limits: a.readLimits()}
-	if born, ok := births.Of(s.starts, s.lookBefore); ok {
-		n.perHour = &born.PerHour
-	}
+	n := ratesOf(s)
+	n.limits = a.readLimits()
 	return n
 }
 
-// births are how many zombies are born in an hour as far as is known.
-func (n nodeFacts) births() float64 {
-	if n.perHour == nil {
-		return 0
+// ratesOf tells how fast zombies come and stay on the node.
+func ratesOf(s sorted) nodeFacts {
+	var n nodeFacts
+	if born, ok := births.Of(s.starts, s.lookBefore); ok {
+		n.perHour = &born.PerHour
 	}
-	return *n.perHour
+	staying, _ := births.Of(s.staying, s.lookBefore)
+	n.staying = staying.PerHour
+	return n
 }
 
 // look joins what one look saw outside of the pods with what is known of the node.
@@ -43,7 +46,7 @@ func (n nodeFacts) look(s sorted, now time.Time) nodereport.Look {
 	}
 	limits := slices.Clone(n.limits)
 	for i := range limits {
-		limits[i].BirthsPerHour = n.births()
+		limits[i].BirthsPerHour = n.staying
 	}
 	if verdict, ok := headroom.Tightest(limits, now); ok {
 		look.PIDs, look.ExhaustionTime, look.FullBy = &verdict.PIDs, verdict.ExhaustionTime, verdict.FullBy

@@ -55,11 +55,12 @@ func first(holders []observe.Holder) []evidence.Subject {
 	return subjects
 }
 
-// subjectOf counts what a parent holds, and from whom most of those came that it did not always hold.
+// subjectOf counts what a parent holds and has reaped, and from whom most of those came that it did not always hold.
 func subjectOf(h observe.Holder) evidence.Subject {
 	subject := evidence.Subject{Parent: *h.Parent, PID: h.PID, Zombies: len(h.Zombies)}
 	from := map[string]int{}
 	for _, z := range h.Zombies {
+		subject.Reaped = max(subject.Reaped, z.Reaped) // the same of all that were seen twice
 		if z.MovedFrom == "" {
 			continue
 		}

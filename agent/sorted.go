@@ -34,9 +34,9 @@ type sorted struct {
 	// host are the zombies outside of every container, unattributed those of which it is not known and was not at the last look.
 	host         []nodereport.Zombie
 	unattributed []time.Time
-	// starts are the start times of all that were seen twice, wherever they are.
-	starts []time.Time
-	counts elsewhere
+	// starts are the start times of all that were seen twice, wherever they are; staying are those of the ones that are not temporary.
+	starts, staying []time.Time
+	counts          elsewhere
 }
 
 // elsewhere counts the zombies that are in no report of a pod, and what looks like one.
@@ -127,6 +127,9 @@ func (a *Agent) sorted(result scan.Result) sorted {
 
 func (s *sorter) zombie(z *sighting.Zombie) {
 	s.starts = append(s.starts, z.StartedAt)
+	if !z.Temporary {
+		s.staying = append(s.staying, z.StartedAt)
+	}
 	if id, ok := s.inits[z.Key]; ok {
 		s.dead[id] = z.Since
 		s.counts.dead++

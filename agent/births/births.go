@@ -10,8 +10,16 @@ const (
 	// leastSpan is from how long a time of births on a rate is told. What one exec probe leaves is there within seconds, and
 	// alone looks like the beginning of a leak that is a hundred times as fast.
 	leastSpan = 5 * time.Second
-	// overAfter is after how many times that time without a birth it is over, and tells nothing about the next.
+	// overAfter is after how many gaps of the usual length without a birth it is over, and tells nothing about the next: of
+	// births by chance one pause in 22,000 is as long.
 	overAfter = 10
+	// longer is how many times longer than the longest gap a pause must be as well. Births that come in fits have gaps that are
+	// far longer than the usual one, and go on after them.
+	longer = 2
+	// outlook is how many times as far ahead as they have come births are taken to go on that keep no distance. What comes at
+	// equal distances has a clock and goes on; what does not may be a start that ends. So those that came have taken a tenth
+	// of what they are to fill.
+	outlook = 10
 	// patience is how many gaps of the usual length may pass without a birth before the rate falls: one because the next
 	// birth is not due before, and one because a zombie may have been reaped or may be too young to be counted.
 	patience = 2
@@ -30,11 +38,18 @@ type Estimate struct {
 	Burst int
 	// Period is the distance of the bursts; 0 where Burst is.
 	Period time.Duration
+	// Span is for how long they have come so.
+	Span time.Duration
+}
+
+// Ahead is how far ahead they may be taken to go on so; false where nothing speaks against any time.
+func (e Estimate) Ahead() (time.Duration, bool) {
+	return outlook * e.Span, e.Period == 0
 }
 
 // Of tells how fast zombies come that started at these times, in any order. now is the moment up to which none is left
 // out: for zombies that are counted from an age on, that age before the look. It is false where one look does not tell:
-// of no or one zombie, or when all came within seconds, or when nothing came any more for ten times as long as they came.
+// of no or one zombie, or when all came within seconds, or when nothing came any more for ten of the usual gaps.
 //
 // Zombies that come in bursts at equal distances are told with the most common distance as the period; where a few bursts
 // are missing they count as born and reaped since. Else the rate is the mean of the newest part that has one. It falls
@@ -57,20 +72,31 @@ func Of(starts []time.Time, now time.Time) (Estimate, bool) {
 // estimate tells the rate of births at sorted times, in which 0 is now.
 func estimate(born []time.Duration) (Estimate, bool) {
 	silence := max(0, -born[len(born)-1])
-	span := born[len(born)-1] - born[0]
-	if span < leastSpan || silence >= overAfter*span {
+	if born[len(born)-1]-born[0] < leastSpan {
 		return Estimate{}, false
 	}
+	bursts, usual, regular := distance(born)
+	if bursts.over(usual, silence) {
+		return Estimate{}, false
+	}
+	e := bursts.every(usual, silence)
+	if !regular {
+		e.Burst, e.Period = 0, 0
+	}
+	return e, true
+}
+
+// distance groups births into bursts and tells their usual distance, and whether they keep it.
+func distance(born []time.Duration) (b bursts, usual time.Duration, regular bool) {
 	splits := splitsOf(born)
 	for _, split := range splits {
-		bursts := group(born, split.within).latest()
-		if period, ok := bursts.period(); ok {
-			return bursts.every(period, silence), true
+		b = group(born, split.within).latest()
+		if period, ok := b.period(); ok {
+			return b, period, true
 		}
 	}
-	bursts := irregular(born, splits).latest()
-	e := bursts.every(bursts.span()/time.Duration(len(bursts.at)-1), silence)
-	return Estimate{PerHour: e.PerHour}, true
+	b = irregular(born, splits).latest()
+	return b, b.span() / time.Duration(len(b.at)-1), false
 }
 
 // irregular groups births that come at no equal distances. Where some came at one moment, the first of those moments counts

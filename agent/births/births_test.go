@@ -158,12 +158,56 @@ func TestOfTellsNothingWhereOneLookDoesNot(t *testing.T) {
 		"of 10,000 within seconds, long ago":            newSeries(6).every(0, 1, 10_000, 20*time.Second, time.Hour),
 		"of 10,000 at once after one of the day before": newSeries(7).every(0, 1, 10_000, time.Second, time.Minute).every(0, 1, 1, 0, 24*time.Hour),
 		"of a leak that stopped long ago":               newSeries(8).every(2500*time.Millisecond, 100, 1, 0, time.Hour),
+		"of ten in six seconds, half a minute later":    newSeries(10).every(6*time.Second/9, 10, 1, 0, 30*time.Second),
+		"of ten by chance, when it was quiet for long":  newSeries(11).chance(time.Second, 10, 30*time.Second),
+		"of 20 in a minute, a minute later":             newSeries(12).every(3*time.Second, 20, 1, 0, time.Minute),
 		"of what is said to be born tomorrow":           newSeries(9).every(0, 1, 10, time.Second, -24*time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if got, ok := Of(s.ticks(), now); ok || got != (Estimate{}) {
 				t.Errorf("Of() = %+v, %t, want nothing", got, ok)
+			}
+		})
+	}
+}
+
+// Births that come in fits have far longer gaps than the usual one, and are not over after each.
+func TestOfGoesOnThroughThePausesOfWhatComesInFits(t *testing.T) {
+	t.Parallel()
+	s := newSeries(1)
+	at := time.Minute // of silence up to now
+	for _, pause := range []time.Duration{20, 60, 10, 45, 35, 5} {
+		s.every(100*time.Millisecond, 50, 1, 0, at)
+		at += 5*time.Second + pause*time.Second
+	}
+	if got, ok := Of(s.ticks(), now); !ok {
+		t.Errorf("Of() = %+v, %t, want a rate after a minute of silence, as there was one before", got, ok)
+	}
+	if got, ok := Of(s.starts, now.Add(2*time.Minute)); ok {
+		t.Errorf("Of() = %+v, %t, want none after a pause twice as long", got, ok)
+	}
+}
+
+// A start that leaves a few zombies looks like a leak that just began: only what keeps a distance goes on for sure.
+func TestHowFarAheadBirthsGoOn(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		series *series
+		ahead  time.Duration // 0: without end
+	}{
+		"two of a start, ten times their distance":         {newSeries(1).every(20*time.Second, 2, 1, 0, 10*time.Second), 200 * time.Second},
+		"of two distances, ten times as long as they came": {newSeries(2).every(10*time.Second, 7, 1, 0, 0).every(30*time.Second, 3, 1, 0, 4*time.Second), 640 * time.Second},
+		"at equal distances, without end":                  {newSeries(3).every(15*time.Second, 5, 1, 0, 10*time.Second), 0},
+		"at equal distances, when the third is missed":     {newSeries(4).every(15*time.Second, 5, 1, 0, 31*time.Second), 10 * time.Minute},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, ok := Of(tc.series.ticks(), now)
+			ahead, bounded := got.Ahead()
+			if !ok || bounded != (tc.ahead > 0) || (bounded && ahead != tc.ahead) {
+				t.Errorf("Of() = %+v, %t, ahead %s, %t, want %s", got, ok, ahead, bounded, tc.ahead)
 			}
 		})
 	}

@@ -144,6 +144,16 @@ func (b bursts) period() (time.Duration, bool) {
 	return period, 2*sum >= b.span() && b.longest < period
 }
 
+// over says whether after such a silence no more is to be expected of bursts whose usual distance is given. A time that is too
+// short to tell a rate is too short to tell that there is none.
+func (b bursts) over(usual, silence time.Duration) bool {
+	var longest time.Duration
+	for i, at := range b.at[1:] {
+		longest = max(longest, at-b.at[i])
+	}
+	return silence >= max(overAfter*usual, longer*longest, leastSpan)
+}
+
 // every tells the rate of bursts at such a distance, the last of which ended so long ago.
 func (b bursts) every(period, silence time.Duration) Estimate {
 	// Of the first burst some may be reaped, and it may have been another time; the last may still go on.
@@ -161,7 +171,7 @@ func (b bursts) every(period, silence time.Duration) Estimate {
 	burst := float64(births) / float64(len(counted))
 	overdue := max(0, silence-patience*period)
 	falls := float64(b.span()) / float64(b.span()+overdue)
-	e := Estimate{PerHour: burst * float64(time.Hour) / float64(period) * falls}
+	e := Estimate{PerHour: burst * float64(time.Hour) / float64(period) * falls, Span: b.span()}
 	if overdue == 0 && period >= leastPeriod {
 		e.Burst, e.Period = int(math.Round(burst)), period
 	}

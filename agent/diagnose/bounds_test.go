@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -17,29 +18,34 @@ func combinations(yield func(Evidence) bool) {
 		func(e *Evidence, i int) int { e.PID, e.SameNamespace = []int{0, 0, 1, maxPID}[i], i == 1; return 4 },
 		func(e *Evidence, i int) int { e.Command = []string{longest, "tail"}[i]; return 2 },
 		func(e *Evidence, i int) int {
-			e.Zombies, e.Moved, e.MovedFrom = maxPID, []int{0, maxPID}[i], longest
-			return 2
+			e.Zombies, e.Moved, e.MovedFrom = maxPID, []int{0, maxPID, 0}[i], longest
+			e.Reaped = []int{0, 0, math.MaxInt32}[i]
+			return 3
 		},
 		func(e *Evidence, i int) int { e.InitInImage = []string{"", "/" + strings.Repeat("x", 47)}[i]; return 2 },
-		func(e *Evidence, i int) int { e.Frozen = i > 0; return 2 },
 	}
+	unread := append(slices.Clone(always), func(e *Evidence, i int) int { e.Frozen = i > 0; return 2 })
 	read := append(slices.Clone(always),
 		func(e *Evidence, i int) int {
-			e.State, e.OthersRun, e.Wchan = []string{"", "S", "D", "D", "T", "t", "D", "D"}[i], i == 2 || i == 6, longest
-			if i > 5 {
+			e.State, e.OthersRun, e.Wchan = []string{"", "S", "D", "D", "T", "t", "D", "D", "D"}[i], i == 2 || i == 6, longest
+			if i == 6 || i == 7 {
 				e.Wchan = "rpc_wait_bit_killable"
 			}
-			return 8
+			e.Frozen = i == 8
+			return 9
 		},
 		func(e *Evidence, i int) int {
-			e.Waiting, e.WaitsFor, e.OneThread = i > 0, []int{0, 0, maxPID, 0, maxPID}[i], i > 2
-			return 5
+			e.Waiting, e.WaitsFor, e.OneThread = i > 1, []int{0, 0, 0, maxPID, 0, maxPID}[i], i == 1 || i > 3
+			return 6
 		},
 		func(e *Evidence, i int) int { e.Blocked, e.Pending = i > 0, i > 1; return 3 },
-		func(e *Evidence, i int) int { e.Caught, e.Go, e.Ignored = i == 1 || i == 2, i == 2, i == 3; return 4 },
+		func(e *Evidence, i int) int {
+			e.Ignored, e.Caught, e.Go, e.ProgramUnread, e.AtTimes = i == 1, i > 1, i == 3, i == 4, i == 5
+			return 6
+		},
 		func(e *Evidence, i int) int { e.SignalFD, e.SigWait = i == 1, i == 2; return 3 },
 	)
-	_ = combine(Evidence{Read: true, StateNow: "S"}, read, yield) && combine(Evidence{}, always, yield)
+	_ = combine(Evidence{Read: true, StateNow: "S"}, read, yield) && combine(Evidence{}, unread, yield)
 }
 
 func combine(e Evidence, choices []func(*Evidence, int) int, yield func(Evidence) bool) bool {

@@ -11,13 +11,17 @@ var cannot = []struct {
 	remedy v1alpha1.Remedy
 	when   func(Evidence) bool
 }{
-	{v1alpha1.RemedySIGCHLD, func(e Evidence) bool { return e.held() || e.State == stateStopped || e.deaf() }},
+	{v1alpha1.RemedySIGCHLD, func(e Evidence) bool { return e.held() || e.hangs() || e.State == stateStopped || e.deaf() }},
 	// Only a stopped process is continued. One look is enough to see that it is not stopped.
-	{v1alpha1.RemedySIGCONT, func(e Evidence) bool { return e.held() || (e.StateNow != "" && e.StateNow != stateStopped) }},
-	{v1alpha1.RemedySIGHUP, func(e Evidence) bool { return e.held() || e.State == stateStopped }},
-	// While the parent is stopped, SIGTERM stays pending.
+	{v1alpha1.RemedySIGCONT, func(e Evidence) bool {
+		return e.held() || e.hangs() || (e.StateNow != "" && e.StateNow != stateStopped)
+	}},
+	// While the parent is stopped, SIGHUP and SIGTERM stay pending. While it hangs, they can do no more than end it.
+	{v1alpha1.RemedySIGHUP, func(e Evidence) bool {
+		return e.held() || e.State == stateStopped || (e.hangs() && (e.HandlesHup || e.endHelpsNot()))
+	}},
 	{v1alpha1.RemedySIGTERM, func(e Evidence) bool {
-		return e.held() || e.State == stateStopped || e.State == stateStuck || e.endHelpsNot()
+		return e.held() || e.State == stateStopped || (e.hangs() && e.HandlesTerm) || e.endHelpsNot()
 	}},
 	// SIGKILL ends what is stopped, traced, frozen by cgroup v2 or in a killable sleep; what cgroup v1 froze shows as D.
 	{v1alpha1.RemedySIGKILL, func(e Evidence) bool { return e.PID == 0 || e.endHelpsNot() }},
@@ -36,10 +40,14 @@ func cannotHelp(e Evidence) []v1alpha1.Remedy {
 	return remedies
 }
 
-// held says whether the parent is out of reach, or in the hands of something that signals do not end. Where a thread hangs in
-// state D, another may still take a signal.
+// held says whether the parent is out of reach, or in the hands of something that signals do not end.
 func (e Evidence) held() bool {
-	return e.PID == 0 || e.Frozen || e.State == stateTraced || (e.State == stateStuck && !e.OthersRun)
+	return e.PID == 0 || e.Frozen || e.State == stateTraced
+}
+
+// hangs says whether all of the parent hangs in state D. Where a thread does, another may still take a signal.
+func (e Evidence) hangs() bool {
+	return e.State == stateStuck && !e.OthersRun
 }
 
 // deaf says whether one more SIGCHLD cannot make the parent wait. Unless it has a handler it is discarded, or it must be blocked

@@ -8,6 +8,14 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
+// killable lets a process hang in a sleep that SIGKILL ends.
+func killable(change func(*Evidence)) func(*Evidence) {
+	return func(e *Evidence) {
+		e.State, e.StateNow, e.Wchan = "D", "D", "kernel_clone"
+		change(e)
+	}
+}
+
 func TestRemediesThatCannotHelp(t *testing.T) {
 	t.Parallel()
 	const (
@@ -42,8 +50,13 @@ func TestRemediesThatCannotHelp(t *testing.T) {
 		"what a tracer holds takes SIGKILL and a restart only":          {with(func(e *Evidence) { e.State, e.StateNow, e.Caught = "t", "t", true }), []v1alpha1.Remedy{child, cont, hup, term}},
 		"nothing inside the container helps against an outside parent":  {with(func(e *Evidence) { e.PID, e.Caught = 0, true }), []v1alpha1.Remedy{child, cont, hup, term, kill, restart}},
 		"an outside parent that could not be read is outside as well":   {Evidence{}, []v1alpha1.Remedy{child, cont, hup, term, kill, restart}},
-		"what waits for a child of vfork() takes SIGKILL":               {with(func(e *Evidence) { e.State, e.StateNow, e.Wchan = "D", "D", "kernel_clone" }), []v1alpha1.Remedy{child, cont, hup, term}},
-		"what hangs in a killable sleep takes SIGKILL":                  {with(func(e *Evidence) { e.State, e.StateNow, e.Wchan = "D", "D", "rpc_wait_bit_killable" }), []v1alpha1.Remedy{child, cont, hup, term}},
+		"what waits for a child of vfork() takes what ends it":          {with(func(e *Evidence) { e.State, e.StateNow, e.Wchan = "D", "D", "kernel_clone" }), []v1alpha1.Remedy{child, cont}},
+		"what hangs in a killable sleep takes what ends it":             {with(func(e *Evidence) { e.State, e.StateNow, e.Wchan = "D", "D", "rpc_wait_bit_killable" }), []v1alpha1.Remedy{child, cont}},
+		"SIGHUP and SIGTERM that are handled end no killable sleep":     {with(killable(func(e *Evidence) { e.HandlesHup, e.HandlesTerm = true, true })), []v1alpha1.Remedy{child, cont, hup, term}},
+		"a SIGTERM that is not handled does":                            {with(killable(func(e *Evidence) { e.HandlesHup = true })), []v1alpha1.Remedy{child, cont, hup}},
+		"a SIGHUP that is not handled does":                             {with(killable(func(e *Evidence) { e.HandlesTerm = true })), []v1alpha1.Remedy{child, cont, term}},
+		"beside a thread in a killable sleep another may take SIGTERM":  {with(killable(func(e *Evidence) { e.OthersRun, e.HandlesHup, e.HandlesTerm = true, true, true })), []v1alpha1.Remedy{child, cont}},
+		"the end of what hangs is no use to a PID 1 that holds some":    {with(killable(func(e *Evidence) { e.ReaperHolds = true })), []v1alpha1.Remedy{child, cont, hup, term, kill}},
 		"what cgroup v1 froze in a killable sleep takes nothing":        {with(func(e *Evidence) { e.Frozen, e.State, e.StateNow, e.Wchan = true, "D", "D", "kernel_clone" }), []v1alpha1.Remedy{child, cont, hup, term, kill, restart}},
 		"a PID 1 in a killable sleep is ended by a restart alone":       {pid1(func(e *Evidence) { e.State, e.StateNow, e.Wchan = "D", "D", "kernel_clone" }), []v1alpha1.Remedy{child, cont, hup, term, kill}},
 		"that a restart hangs is not known in the same namespace":       {Evidence{SameNamespace: true}, []v1alpha1.Remedy{child, cont, hup, term, kill}},

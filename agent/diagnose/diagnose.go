@@ -2,6 +2,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/zombie-operator/zombie-operator/agent/printable"
@@ -21,21 +22,40 @@ type Diagnosis struct {
 	CannotHelp []v1alpha1.Remedy
 }
 
-// rules are the causes, each with the evidence that it takes. The first that holds is the diagnosis: first what keeps a parent
+// rule is a cause with the evidence that it takes. It leaves the cause itself to the list of rules.
+type rule struct {
+	// cause is the cause of any parent, and ofPID1 that of PID 1 of the container where it is another.
+	cause, ofPID1 v1alpha1.Cause
+	holds         func(Evidence) (Diagnosis, bool)
+}
+
+// rules are tried in this order, which is told in docs/causes. The first that holds is the diagnosis: first what keeps a parent
 // from running at all, whatever it would do then; next what is certain of its signal; next where its zombies come from
 // and what it does instead of waiting for them. The last holds always and claims least.
-var rules = []func(Evidence) (Diagnosis, bool){
-	outside, traced, frozen, stopped, stuck,
-	blocked, ignored,
-	moved, waiting, goProgram, handler,
-	doesNotWait,
+var rules = []rule{
+	{cause: v1alpha1.CauseParentOutsideContainer, holds: outside},
+	{cause: v1alpha1.CauseParentTraced, holds: traced},
+	{cause: v1alpha1.CauseParentFrozen, holds: frozen},
+	{cause: v1alpha1.CauseParentStopped, holds: stopped},
+	{cause: v1alpha1.CauseParentStuckInD, holds: stuck},
+	{cause: v1alpha1.CauseSignalBlocked, holds: blocked},
+	{cause: v1alpha1.CauseSignalIgnored, holds: ignored},
+	{cause: v1alpha1.CauseMovedFromOtherParent, holds: moved},
+	{cause: v1alpha1.CauseWaitsForOtherChild, holds: waiting},
+	{cause: v1alpha1.CauseParentDoesNotWait, ofPID1: v1alpha1.CausePID1DoesNotReap, holds: goProgram},
+	{cause: v1alpha1.CauseHandlerLeavesChildren, holds: handler},
+	{cause: v1alpha1.CauseParentDoesNotWait, ofPID1: v1alpha1.CausePID1DoesNotReap, holds: doesNotWait},
 }
 
 // Diagnose says why the zombies of a parent stay.
 func Diagnose(e Evidence) Diagnosis {
 	e = known(e)
-	for _, rule := range rules {
-		if d, ok := rule(e); ok {
+	for _, r := range rules {
+		if d, ok := r.holds(e); ok {
+			d.Cause = r.cause
+			if e.PID == 1 {
+				d.Cause = cmp.Or(r.ofPID1, r.cause)
+			}
 			d.Evidence = sentence(e)
 			d.CannotHelp = cannotHelp(e)
 			return d
@@ -56,7 +76,7 @@ func known(e Evidence) Evidence {
 	if !e.Read {
 		e = Evidence{
 			Command: e.Command, PID: e.PID, SameNamespace: e.SameNamespace, Zombies: e.Zombies, Moved: e.Moved, MovedFrom: e.MovedFrom,
-			Frozen: e.Frozen, ReaperHolds: e.ReaperHolds, InitInImage: e.InitInImage,
+			Reaped: e.Reaped, Frozen: e.Frozen, ReaperHolds: e.ReaperHolds, InitInImage: e.InitInImage,
 		}
 	}
 	e.Command = printable.Printable(e.Command, v1alpha1.MaxCommand)

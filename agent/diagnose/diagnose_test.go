@@ -9,9 +9,9 @@ import (
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
-// with is evidence of a living process 7 with default disposition, changed.
+// with is evidence of a living process 7 of one thread with default disposition, changed.
 func with(change func(*Evidence)) Evidence {
-	e := Evidence{Command: "app", PID: 7, Zombies: 9, Read: true, State: "S", StateNow: "S", Wchan: "do_epoll_wait"}
+	e := Evidence{Command: "app", PID: 7, Zombies: 9, Read: true, State: "S", StateNow: "S", Wchan: "do_epoll_wait", OneThread: true}
 	if change != nil {
 		change(&e)
 	}
@@ -30,11 +30,15 @@ func pid1(change func(*Evidence)) Evidence {
 
 // Sentences that several diagnoses share.
 const (
-	makeInit = "Make an init such as tini PID 1 of the container, or set shareProcessNamespace: true, or let PID 1 wait for all children."
+	anInit   = "Make an init such as tini PID 1, or set shareProcessNamespace: true: it takes over orphans. "
+	makeInit = anInit + "app must wait for children that it starts itself."
 	selfWait = "Let app wait for every child it starts. An init as PID 1 does not help while that process lives."
 	loop     = "On each SIGCHLD call waitpid(-1, &status, WNOHANG) until it finds none: signals merge. Do so once when the handler is set, too."
-	loopInit = "On each SIGCHLD call waitpid(-1, &status, WNOHANG) until it finds none: signals merge. Or make an init such as tini PID 1."
+	loopInit = anInit + "On each SIGCHLD app must wait in a loop for its own: signals merge."
+	byItsPID = "On each SIGCHLD wait for each child that it started, by its PID and with WNOHANG: signals merge. waitpid(-1) would take what other code waits for."
 	later    = " and yet left children dead. Whether one more signal helps is not known before it is tried."
+	noMore   = " and yet left children dead. One more does not help: one is pending already and nobody takes it."
+	inImage  = " is in the image but not PID 1: run the program under it (drop the pod's command if the entrypoint does). It reaps orphans only."
 )
 
 var diagnoses = map[string]struct {
@@ -155,7 +159,7 @@ var diagnoses = map[string]struct {
 			Cause:    v1alpha1.CauseMovedFromOtherParent,
 			Message:  "PID 1 (app) inherited most of these zombies from chrome, which ended, and does not wait for them.",
 			Evidence: "5 of 9 zombies had another parent before; state S in do_epoll_wait.",
-			Fix:      "Make an init such as tini PID 1, or set shareProcessNamespace: true. Call Wait for every exec.Cmd that the program starts itself.",
+			Fix:      anInit + "Call Wait for every exec.Cmd that the program starts itself.",
 		},
 	},
 	"zombies whose own parent ended came to a child subreaper": {
@@ -164,7 +168,16 @@ var diagnoses = map[string]struct {
 			Cause:    v1alpha1.CauseMovedFromOtherParent,
 			Message:  "Process 7 (app) inherited most of these zombies from another process, which ended, and does not wait for them.",
 			Evidence: "9 of 9 zombies had another parent before; state S in do_epoll_wait; SIGCHLD default.",
-			Fix:      "Let app wait for every child that it inherits as child subreaper, and the process that ended for its own.",
+			Fix:      "Let app wait for every child that it inherits as child subreaper, and that process for its children before it ends.",
+		},
+	},
+	"the process whose zombies came to a child subreaper is named": {
+		with(func(e *Evidence) { e.Moved, e.MovedFrom = 9, "chrome" }),
+		Diagnosis{
+			Cause:    v1alpha1.CauseMovedFromOtherParent,
+			Message:  "Process 7 (app) inherited most of these zombies from chrome, which ended, and does not wait for them.",
+			Evidence: "9 of 9 zombies had another parent before; state S in do_epoll_wait; SIGCHLD default.",
+			Fix:      "Let app wait for every child that it inherits as child subreaper, and chrome for its children before it ends.",
 		},
 	},
 	"half of the zombies are not most of them": {
@@ -178,7 +191,7 @@ var diagnoses = map[string]struct {
 	},
 	"a parent that waits for one child passes over the others": {
 		with(func(e *Evidence) {
-			e.Wchan, e.Waiting, e.WaitsFor, e.Caught, e.OneThread = "do_wait", true, 12, true, true
+			e.Wchan, e.Waiting, e.WaitsFor, e.Caught = "do_wait", true, 12, true
 		}),
 		Diagnosis{
 			Cause:    v1alpha1.CauseWaitsForOtherChild,
@@ -188,7 +201,7 @@ var diagnoses = map[string]struct {
 		},
 	},
 	"a PID 1 that waits for one child needs an init": {
-		pid1(func(e *Evidence) { e.Wchan, e.Waiting, e.OneThread = "do_wait", true, true }),
+		pid1(func(e *Evidence) { e.Wchan, e.Waiting = "do_wait", true }),
 		Diagnosis{
 			Cause:    v1alpha1.CauseWaitsForOtherChild,
 			Message:  "PID 1 (app) sleeps in wait() while children of it are dead: it seems to wait for certain others.",
@@ -197,7 +210,7 @@ var diagnoses = map[string]struct {
 		},
 	},
 	"that a thread of a Go program waits for one child is usual": {
-		with(func(e *Evidence) { e.Waiting, e.Go, e.Caught = true, true, true }),
+		with(func(e *Evidence) { e.OneThread, e.Waiting, e.Go, e.Caught = false, true, true, true }),
 		Diagnosis{
 			Cause:    v1alpha1.CauseParentDoesNotWait,
 			Message:  "Process 7 (app) does not wait for its dead children. It is a Go program: the runtime waits for no child by itself.",
@@ -206,25 +219,65 @@ var diagnoses = map[string]struct {
 		},
 	},
 	"that a thread of PID 1 waits for one child is no reason to wait for any": {
-		pid1(func(e *Evidence) { e.Waiting, e.WaitsFor, e.Command = true, 12, "java" }),
+		pid1(func(e *Evidence) { e.OneThread, e.Waiting, e.WaitsFor, e.Command = false, true, 12, "java" }),
 		Diagnosis{
 			Cause:    v1alpha1.CausePID1DoesNotReap,
 			Message:  "PID 1 (java) does not wait for its dead children; as PID 1 it also inherits every orphan of the container.",
 			Evidence: "State S in do_epoll_wait; a thread waits for child 12; SIGCHLD default.",
-			Fix:      "Make an init such as tini PID 1 of the container and run the program under that, or set shareProcessNamespace: true.",
+			Fix:      anInit + "java must wait for children that it starts itself.",
 		},
 	},
 	"a handler beside threads that wait must not wait for any child": {
-		with(func(e *Evidence) { e.Waiting, e.Caught = true, true }),
+		with(func(e *Evidence) { e.OneThread, e.Waiting, e.Caught = false, true, true }),
+		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "Process 7 (app) handles SIGCHLD" + later, "State S in do_epoll_wait; a thread in wait(); SIGCHLD caught.", byItsPID, nil},
+	},
+	"a handler in a program of several threads must not either, whatever they do now": {
+		with(func(e *Evidence) { e.OneThread, e.Caught = false, true }),
+		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "Process 7 (app) handles SIGCHLD" + later, "State S in do_epoll_wait; SIGCHLD caught.", byItsPID, nil},
+	},
+	"a handler of a PID 1 of several threads, such as node, knows no orphans": {
+		pid1(func(e *Evidence) { e.OneThread, e.Caught, e.Command = false, true, "node" }),
 		Diagnosis{
-			Cause: v1alpha1.CauseHandlerLeavesChildren, Message: "Process 7 (app) handles SIGCHLD" + later,
-			Evidence: "State S in do_epoll_wait; a thread in wait(); SIGCHLD caught.",
-			Fix:      "Let it wait for every child that it starts, each by its PID: waitpid(-1) would take their status from threads that wait for theirs.",
+			v1alpha1.CauseHandlerLeavesChildren, "PID 1 (node) handles SIGCHLD" + later, "State S in do_epoll_wait; SIGCHLD caught.",
+			anInit + "node must wait for children that it starts itself.", nil,
 		},
+	},
+	"a handler that comes and goes is one": {
+		pid1(func(e *Evidence) { e.OneThread, e.Caught, e.AtTimes, e.Command = false, true, true, "node" }),
+		Diagnosis{
+			v1alpha1.CauseHandlerLeavesChildren, "PID 1 (node) handles SIGCHLD at times" + later, "State S in do_epoll_wait; SIGCHLD caught at times.",
+			anInit + "node must wait for children that it starts itself.", nil,
+		},
+	},
+	"an init in the image is named beside a handler": {
+		pid1(func(e *Evidence) { e.Caught, e.InitInImage = true, "/sbin/tini" }),
+		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "PID 1 (app) handles SIGCHLD" + later, "State S in do_epoll_wait; SIGCHLD caught.", "/sbin/tini" + inImage, nil},
+	},
+	"an init in the image does not wait for what a Go program starts": {
+		pid1(func(e *Evidence) { e.Caught, e.Go, e.InitInImage = true, true, "/sbin/tini" }),
+		Diagnosis{
+			v1alpha1.CausePID1DoesNotReap, "PID 1 (app) does not wait for its dead children or for orphans that it inherits. The Go runtime waits for no child by itself.",
+			"State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.", "/sbin/tini" + inImage, nil,
+		},
+	},
+	"what may be a Go program is not told to wait for any child": {
+		with(func(e *Evidence) { e.Waiting, e.WaitsFor, e.Caught, e.ProgramUnread = true, 12, true, true }),
+		Diagnosis{
+			v1alpha1.CauseWaitsForOtherChild, "Process 7 (app) waits for its child 12 only and passes over others that are dead.", "State S in do_epoll_wait; waits for child 12; SIGCHLD caught.",
+			"Do not wait for one child alone: wait for each child that it started, by its PID and with WNOHANG: signals merge. waitpid(-1) would take what other code waits for.", nil,
+		},
+	},
+	"nor is it when it has a signalfd": {
+		with(func(e *Evidence) { e.SignalFD, e.Caught, e.ProgramUnread = true, true, true }),
+		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "Process 7 (app) has a signalfd for SIGCHLD" + later, "State S in do_epoll_wait; signalfd; SIGCHLD caught.", byItsPID, nil},
+	},
+	"nor is it as PID 1": {
+		pid1(func(e *Evidence) { e.Caught, e.ProgramUnread = true, true }),
+		Diagnosis{v1alpha1.CausePID1DoesNotReap, "PID 1 (app) does not wait for its dead children; as PID 1 it also inherits every orphan of the container.", "State S in do_epoll_wait; SIGCHLD caught.", makeInit, nil},
 	},
 	"system() blocks the signal while it waits for its child": {
 		with(func(e *Evidence) {
-			e.Waiting, e.WaitsFor, e.OneThread, e.Blocked, e.Pending = true, 12, true, true, true
+			e.Waiting, e.WaitsFor, e.Blocked, e.Pending = true, 12, true, true
 		}),
 		Diagnosis{
 			Cause: v1alpha1.CauseWaitsForOtherChild, Message: "Process 7 (app) waits for its child 12 only and passes over others that are dead.",
@@ -247,7 +300,7 @@ var diagnoses = map[string]struct {
 			Cause:    v1alpha1.CausePID1DoesNotReap,
 			Message:  "PID 1 (app) does not wait for its dead children or for orphans that it inherits. The Go runtime waits for no child by itself.",
 			Evidence: "State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.",
-			Fix:      "Make an init such as tini PID 1, or set shareProcessNamespace: true. Call Wait for every exec.Cmd that the program starts itself.",
+			Fix:      anInit + "Call Wait for every exec.Cmd that the program starts itself.",
 		},
 	},
 	"a handler left children": {
@@ -264,7 +317,11 @@ var diagnoses = map[string]struct {
 	},
 	"a signalfd that nobody reads is a reader that left children": {
 		with(func(e *Evidence) { e.SignalFD, e.Blocked, e.Pending = true, true, true }),
-		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "Process 7 (app) has a signalfd for SIGCHLD" + later, "State S in do_epoll_wait; signalfd; SIGCHLD default, blocked, pending.", loop, nil},
+		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "Process 7 (app) has a signalfd for SIGCHLD" + noMore, "State S in do_epoll_wait; signalfd; SIGCHLD default, blocked, pending.", loop, nil},
+	},
+	"a handler whose signal is blocked and pending is not asked once more": {
+		with(func(e *Evidence) { e.Caught, e.Blocked, e.Pending, e.SigWait = true, true, true, true }),
+		Diagnosis{v1alpha1.CauseHandlerLeavesChildren, "Process 7 (app) handles SIGCHLD" + noMore, "State S in do_epoll_wait; a thread in sigwait(); SIGCHLD caught, blocked, pending.", loop, nil},
 	},
 	"a thread in sigwait may read another signal than SIGCHLD": {
 		with(func(e *Evidence) { e.SigWait, e.Wchan = true, "do_sigtimedwait" }),
@@ -290,7 +347,7 @@ var diagnoses = map[string]struct {
 		pid1(func(e *Evidence) { e.InitInImage = "/usr/bin/tini" }),
 		Diagnosis{
 			v1alpha1.CausePID1DoesNotReap, "PID 1 (app) does not wait for its dead children; as PID 1 it also inherits every orphan of the container.", "State S in do_epoll_wait; SIGCHLD default.",
-			"/usr/bin/tini is in the image but not PID 1: start the program through it, or drop the pod's command that replaces the image's entrypoint.", nil,
+			"/usr/bin/tini" + inImage, nil,
 		},
 	},
 	"a path that the report cannot show whole is not shown": {
@@ -301,7 +358,7 @@ var diagnoses = map[string]struct {
 		pid1(func(e *Evidence) { e.Command = "tail" }),
 		Diagnosis{
 			v1alpha1.CausePID1DoesNotReap, "PID 1 (tail) does not wait for its dead children; as PID 1 it also inherits every orphan of the container.", "State S in do_epoll_wait; SIGCHLD default.",
-			"tail never waits for a child: make an init such as tini PID 1 of the container and run it under that, or set shareProcessNamespace: true.", nil,
+			"tail never waits for a child: make an init such as tini PID 1, or set shareProcessNamespace: true. A shell that execs tail must wait for its own children first.", nil,
 		},
 	},
 	"of a parent that could not be read no disposition is claimed": {
@@ -313,6 +370,35 @@ var diagnoses = map[string]struct {
 		Diagnosis{
 			v1alpha1.CauseParentFrozen, "Process 7 (app) is in a frozen cgroup: it does not run and cannot wait for its dead children.", "Its cgroup is frozen.",
 			"Find out who froze it, such as a paused container or a checkpoint, and thaw the cgroup. Whether it waits for its children shows only then.", nil,
+		},
+	},
+	"PID 1 that reaps now and then is not said to do nothing": {
+		pid1(func(e *Evidence) { e.Command, e.Reaped = "redis-server", 120 }),
+		Diagnosis{
+			v1alpha1.CausePID1DoesNotReap, "PID 1 (redis-server) waits for its dead children only now and then: it reaped 120 within the last hour.",
+			"State S in do_epoll_wait; SIGCHLD default.", strings.Replace(makeInit, "app", "redis-server", 1), nil,
+		},
+	},
+	"nor is another process, though it could not be read": {
+		Evidence{Command: "app", PID: 7, Zombies: 9, Reaped: 1},
+		Diagnosis{
+			v1alpha1.CauseParentDoesNotWait, "Process 7 (app) waits for its dead children only now and then: it reaped 1 within the last hour.",
+			"The parent could not be read.", selfWait, nil,
+		},
+	},
+	"nor is a Go program": {
+		with(func(e *Evidence) { e.Go, e.Caught, e.Reaped = true, true, 3 }),
+		Diagnosis{
+			v1alpha1.CauseParentDoesNotWait, "Process 7 (app) waits for its dead children only now and then: it reaped 3 within the last hour.",
+			"State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.", goFix, nil,
+		},
+	},
+	"nor is a Go program as PID 1": {
+		pid1(func(e *Evidence) { e.Go, e.Caught, e.Reaped = true, true, 3 }),
+		Diagnosis{
+			v1alpha1.CausePID1DoesNotReap, "PID 1 (app) waits for its dead children only now and then: it reaped 3 within the last hour.",
+			"State S in do_epoll_wait; SIGCHLD caught, which proves nothing in Go.",
+			anInit + "Call Wait for every exec.Cmd that the program starts itself.", nil,
 		},
 	},
 	"a hostile name is shown as what it is": {

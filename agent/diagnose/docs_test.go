@@ -3,8 +3,11 @@ package diagnose
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
@@ -49,23 +52,29 @@ func TestEveryCauseAndFindingHasAPage(t *testing.T) {
 	}
 }
 
-// The table of the causes is the order in which they are tried.
+// The table of the causes is the order in which they are tried. A cause that two rules have stands where the one is that claims less.
 func TestTheOverviewHasTheOrderOfTheRules(t *testing.T) {
 	t.Parallel()
 	overview, err := os.ReadFile(filepath.Join("..", "..", "docs", "causes", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := 0
-	for _, cause := range []v1alpha1.Cause{
-		v1alpha1.CauseParentOutsideContainer, v1alpha1.CauseParentTraced, v1alpha1.CauseParentFrozen, v1alpha1.CauseParentStopped,
-		v1alpha1.CauseParentStuckInD, v1alpha1.CauseSignalBlocked, v1alpha1.CauseSignalIgnored, v1alpha1.CauseMovedFromOtherParent,
-		v1alpha1.CauseWaitsForOtherChild,
-	} {
-		next := strings.Index(string(overview), "["+string(cause)+"]")
-		if next < at {
-			t.Errorf("%s is not where the rules have it", cause)
+	var want, got []string
+	for _, r := range rules {
+		causes := []string{string(r.cause)}
+		if r.ofPID1 != "" {
+			causes = []string{string(r.ofPID1), string(r.cause)}
 		}
-		at = next
+		want = slices.DeleteFunc(want, func(cause string) bool { return slices.Contains(causes, cause) })
+		want = append(want, causes...)
+	}
+	for line := range strings.Lines(string(overview)) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "| ["), "]")
+		if slices.Contains(v1alpha1.Causes, v1alpha1.Cause(name)) {
+			got = append(got, name)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("order of the rules (-) and of the overview (+):\n%s", diff)
 	}
 }

@@ -14,6 +14,8 @@ type Evidence struct {
 	// Moved is how many of them were seen under another parent before, and MovedFrom that one's command name, fit to print.
 	Moved     int
 	MovedFrom string
+	// Reaped is how many others it was seen to reap within the last hour.
+	Reaped int
 	// Read is whether the parent itself could be read: what follows is known only then, but for Frozen, ReaperHolds and
 	// InitInImage.
 	Read bool
@@ -33,8 +35,13 @@ type Evidence struct {
 	Blocked bool
 	// Pending is whether SIGCHLD is pending for the process, and was at the last look too.
 	Pending bool
-	// Ignored is whether SIGCHLD is ignored, Caught whether it has a handler; neither is the default disposition.
+	// Ignored is whether SIGCHLD is ignored, Caught whether it has a handler, at this look or at an earlier one.
 	Ignored, Caught bool
+	// AtTimes is whether that handler is not there now. Node.js has one only while a child lives that it started.
+	AtTimes bool
+	// HandlesHup and HandlesTerm are whether SIGHUP and SIGTERM are caught or ignored. By default each ends the process, even out of
+	// a sleep in state D that SIGKILL ends: the kernel passes it on as SIGKILL then.
+	HandlesHup, HandlesTerm bool
 	// SignalFD is whether a file descriptor reads SIGCHLD.
 	SignalFD bool
 	// FilesUnread is whether not all file descriptors could be looked at, so that one that reads SIGCHLD may have been missed.

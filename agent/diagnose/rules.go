@@ -3,8 +3,6 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
-
-	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
 // Letters of states, as in /proc/PID/stat.
@@ -20,7 +18,6 @@ func outside(e Evidence) (Diagnosis, bool) {
 		message = fmt.Sprintf("The parent (%s) belongs to no container known here. While it lives, nobody else can reap its dead children.", e.Command)
 	}
 	return Diagnosis{
-		Cause:   v1alpha1.CauseParentOutsideContainer,
 		Message: message,
 		Fix:     "Look at that process on the node, often the container runtime's shim: only its wait() or its end releases them.",
 	}, e.PID == 0
@@ -28,7 +25,6 @@ func outside(e Evidence) (Diagnosis, bool) {
 
 func traced(e Evidence) (Diagnosis, bool) {
 	return Diagnosis{
-		Cause:   v1alpha1.CauseParentTraced,
 		Message: e.who() + " is held by a tracer, such as a debugger, and cannot wait for its dead children.",
 		Fix:     "Let the tracer detach, or end the tracer. TracerPid in /proc/PID/status on the node says which process it is.",
 	}, e.State == stateTraced
@@ -36,7 +32,6 @@ func traced(e Evidence) (Diagnosis, bool) {
 
 func frozen(e Evidence) (Diagnosis, bool) {
 	return Diagnosis{
-		Cause:   v1alpha1.CauseParentFrozen,
 		Message: e.who() + " is in a frozen cgroup: it does not run and cannot wait for its dead children.",
 		Fix:     "Find out who froze it, such as a paused container or a checkpoint, and thaw the cgroup. Whether it waits for its children shows only then.",
 	}, e.Frozen
@@ -44,7 +39,6 @@ func frozen(e Evidence) (Diagnosis, bool) {
 
 func stopped(e Evidence) (Diagnosis, bool) {
 	return Diagnosis{
-		Cause:   v1alpha1.CauseParentStopped,
 		Message: e.who() + " is stopped and cannot wait for its dead children. Other signals than SIGCONT and SIGKILL wait too.",
 		Fix:     "Continue it with SIGCONT, and find out who stopped it: SIGSTOP, or job control of a terminal. Whether it waits for its children shows only then.",
 	}, e.State == stateStopped
@@ -59,7 +53,6 @@ func stuck(e Evidence) (Diagnosis, bool) {
 		outlook = " SIGKILL ends such a sleep."
 	}
 	return Diagnosis{
-		Cause:   v1alpha1.CauseParentStuckInD,
 		Message: message + outlook,
 		Fix:     "Mend what it waits for, often storage that does not answer: /proc/PID/stack on the node says where it hangs. Then it goes on, or ends.",
 	}, e.State == stateStuck
@@ -68,7 +61,6 @@ func stuck(e Evidence) (Diagnosis, bool) {
 // blocked is not claimed of a parent in wait(): system() of the C library blocks SIGCHLD while it waits for its one child.
 func blocked(e Evidence) (Diagnosis, bool) {
 	return Diagnosis{
-		Cause:   v1alpha1.CauseSignalBlocked,
 		Message: e.who() + " blocks SIGCHLD in all its threads and nobody reads it: it stays pending, and the dead children stay.",
 		Fix: "Unblock SIGCHLD, or read it with sigwait() or a signalfd, and then wait in a loop. A child inherits the mask: who started " +
 			"the program may have blocked it.",
@@ -77,19 +69,18 @@ func blocked(e Evidence) (Diagnosis, bool) {
 
 func ignored(e Evidence) (Diagnosis, bool) {
 	return Diagnosis{
-		Cause:   v1alpha1.CauseSignalIgnored,
 		Message: e.who() + " ignores SIGCHLD, but these children died before it did: they stay until it waits for them.",
 		Fix:     "Ignore SIGCHLD before the first child starts, or wait for every child. To end these, call waitpid(-1, NULL, WNOHANG) in a loop.",
 	}, e.Ignored
 }
 
 func moved(e Evidence) (Diagnosis, bool) {
-	fix := fmt.Sprintf("Let %s wait for every child that it inherits as child subreaper, and the process that ended for its own.", e.Command)
+	fix := fmt.Sprintf("Let %s wait for every child that it inherits as child subreaper, and %s for its children before it ends.",
+		e.Command, cmp.Or(e.MovedFrom, "that process"))
 	if e.PID == 1 {
 		fix = initFix(e)
 	}
 	return Diagnosis{
-		Cause: v1alpha1.CauseMovedFromOtherParent,
 		Message: fmt.Sprintf("%s inherited most of these zombies from %s, which ended, and does not wait for them.",
 			e.who(), cmp.Or(e.MovedFrom, "another process")),
 		Fix: fix,
@@ -109,23 +100,24 @@ func waiting(e Evidence) (Diagnosis, bool) {
 		message = fmt.Sprintf("%s waits for its child %d only and passes over others that are dead.", e.who(), e.WaitsFor)
 	}
 	fix := "Wait for any child with waitpid(-1) in a loop, and look which one it was. Code that starts a child must wait for it, too."
-	if e.PID == 1 {
+	switch {
+	case e.PID == 1:
 		fix = initFix(e)
+	case e.othersWait():
+		fix = "Do not wait for one child alone: " + byPID
 	}
-	return Diagnosis{Cause: v1alpha1.CauseWaitsForOtherChild, Message: message, Fix: fix}, e.Waiting && e.OneThread && !e.Go
+	return Diagnosis{Message: message, Fix: fix}, e.Waiting && e.OneThread && !e.Go
 }
 
 // goProgram knows no more than that the parent does not wait: the runtime catches every signal, so that its mask proves nothing.
 func goProgram(e Evidence) (Diagnosis, bool) {
 	d := Diagnosis{
-		Cause:   v1alpha1.CauseParentDoesNotWait,
-		Message: e.who() + " does not wait for its dead children. It is a Go program: the runtime waits for no child by itself.",
+		Message: e.unlessSeldom(" does not wait for its dead children. It is a Go program: the runtime waits for no child by itself."),
 		Fix:     goFix,
 	}
 	if e.PID == 1 {
 		d = Diagnosis{
-			Cause:   v1alpha1.CausePID1DoesNotReap,
-			Message: e.who() + " does not wait for its dead children or for orphans that it inherits. The Go runtime waits for no child by itself.",
+			Message: e.unlessSeldom(" does not wait for its dead children or for orphans that it inherits. The Go runtime waits for no child by itself."),
 			Fix:     initFix(e),
 		}
 	}
@@ -133,24 +125,24 @@ func goProgram(e Evidence) (Diagnosis, bool) {
 }
 
 func handler(e Evidence) (Diagnosis, bool) {
-	does := " handles SIGCHLD"
-	if e.SignalFD {
+	does, outlook := " handles SIGCHLD", "Whether one more signal helps is not known before it is tried."
+	switch {
+	case e.SignalFD:
 		does = " has a signalfd for SIGCHLD"
+	case e.AtTimes:
+		does = " handles SIGCHLD at times"
+	}
+	if e.deaf() {
+		outlook = "One more does not help: one is pending already and nobody takes it."
 	}
 	fix := "On each SIGCHLD call waitpid(-1, &status, WNOHANG) until it finds none: signals merge. Do so once when the handler is set, too."
 	switch {
-	case e.threadsWait() && e.PID == 1:
-		fix = initFix(e)
-	case e.threadsWait():
-		fix = "Let it wait for every child that it starts, each by its PID: waitpid(-1) would take their status from threads that wait for theirs."
 	case e.PID == 1:
-		fix = "On each SIGCHLD call waitpid(-1, &status, WNOHANG) until it finds none: signals merge. Or make an init such as tini PID 1."
+		fix = initFix(e)
+	case e.othersWait():
+		fix = "On each SIGCHLD " + byPID
 	}
-	return Diagnosis{
-		Cause:   v1alpha1.CauseHandlerLeavesChildren,
-		Message: e.who() + does + " and yet left children dead. Whether one more signal helps is not known before it is tried.",
-		Fix:     fix,
-	}, e.SignalFD || (e.Caught && !e.ProgramUnread)
+	return Diagnosis{Message: e.who() + does + " and yet left children dead. " + outlook, Fix: fix}, e.handles()
 }
 
 // doesNotWait claims nothing of the parent's signal: it may even read it with sigwait(), as tini does, which cannot be seen. Of PID 1 it does not say whether the dead were orphans or its own children:
@@ -158,14 +150,20 @@ func handler(e Evidence) (Diagnosis, bool) {
 func doesNotWait(e Evidence) (Diagnosis, bool) {
 	if e.PID == 1 {
 		return Diagnosis{
-			Cause:   v1alpha1.CausePID1DoesNotReap,
-			Message: e.who() + " does not wait for its dead children; as PID 1 it also inherits every orphan of the container.",
+			Message: e.unlessSeldom(" does not wait for its dead children; as PID 1 it also inherits every orphan of the container."),
 			Fix:     initFix(e),
 		}, true
 	}
 	return Diagnosis{
-		Cause:   v1alpha1.CauseParentDoesNotWait,
-		Message: e.who() + " does not wait for its dead children. While it lives, nobody else can reap them.",
+		Message: e.unlessSeldom(" does not wait for its dead children. While it lives, nobody else can reap them."),
 		Fix:     fmt.Sprintf("Let %s wait for every child it starts. An init as PID 1 does not help while that process lives.", e.Command),
 	}, true
+}
+
+// unlessSeldom says what the parent does not do, or what was seen of one that does so, but late.
+func (e Evidence) unlessSeldom(doesNot string) string {
+	if e.Reaped == 0 {
+		return e.who() + doesNot
+	}
+	return fmt.Sprintf("%s waits for its dead children only now and then: it reaped %d within the last hour.", e.who(), e.Reaped)
 }

@@ -8,28 +8,38 @@ import (
 // goFix is for children that a Go program started. It must not wait for any child: that takes the status from os/exec.
 const goFix = "Call Wait for every exec.Cmd that Start started, or use Run. Do not call wait4(-1) beside os/exec: it takes the status that Wait needs."
 
+// byPID is for a program in which other code may wait for its children.
+const byPID = "wait for each child that it started, by its PID and with WNOHANG: signals merge. waitpid(-1) would take what other code waits for."
+
 // idle are commands that keep a container alive and never wait for a child.
 var idle = map[string]bool{"sleep": true, "tail": true, "cat": true}
 
-// initFix is for orphans that PID 1 inherits.
+// initFix is for the zombies of PID 1. It is not known whether they were orphans, and an init takes over no others: under it, the
+// children that the program started stay the program's.
 func initFix(e Evidence) string {
+	const initAsPID1 = "an init such as tini PID 1, or set shareProcessNamespace: true"
 	switch {
 	case e.InitInImage != "":
-		return e.InitInImage + " is in the image but not PID 1: start the program through it, or drop the pod's command that replaces the image's entrypoint."
+		return e.InitInImage + " is in the image but not PID 1: run the program under it (drop the pod's command if the entrypoint does). It reaps orphans only."
 	case idle[e.Command]:
-		return e.Command + " never waits for a child: make an init such as tini PID 1 of the container and run it under that, or set shareProcessNamespace: true."
-	case e.threadsWait():
-		return "Make an init such as tini PID 1 of the container and run the program under that, or set shareProcessNamespace: true."
+		return fmt.Sprintf("%s never waits for a child: make %s. A shell that execs %s must wait for its own children first.", e.Command, initAsPID1, e.Command)
 	case e.Go:
-		return "Make an init such as tini PID 1, or set shareProcessNamespace: true. Call Wait for every exec.Cmd that the program starts itself."
+		return "Make " + initAsPID1 + ": it takes over orphans. Call Wait for every exec.Cmd that the program starts itself."
+	case e.handles() && !e.othersWait():
+		return fmt.Sprintf("Make %s: it takes over orphans. On each SIGCHLD %s must wait in a loop for its own: signals merge.", initAsPID1, e.Command)
 	}
-	return "Make an init such as tini PID 1 of the container, or set shareProcessNamespace: true, or let PID 1 wait for all children."
+	return fmt.Sprintf("Make %s: it takes over orphans. %s must wait for children that it starts itself.", initAsPID1, e.Command)
 }
 
-// threadsWait says whether threads of the program wait for its children, each for one, as Java's do: a loop of waitpid(-1) would
-// take what they wait for.
-func (e Evidence) threadsWait() bool {
-	return !e.Go && (e.Command == "java" || (e.Waiting && !e.OneThread))
+// handles says whether the program does something of its own on SIGCHLD, as far as that is known: the Go runtime always catches it.
+func (e Evidence) handles() bool {
+	return e.SignalFD || (e.Caught && !e.Go && !e.ProgramUnread)
+}
+
+// othersWait says whether other code of the program may wait for its children, each by its PID, so that a loop of waitpid(-1) would
+// take what that waits for: other threads, as in Java, the event loop of Node.js, or os/exec in what may be a Go program.
+func (e Evidence) othersWait() bool {
+	return !e.OneThread || (e.Caught && e.ProgramUnread)
 }
 
 // maxSentence is how many characters the API has for evidence.
@@ -116,6 +126,8 @@ func (e Evidence) signal() string {
 		said = "SIGCHLD ignored"
 	case e.Caught && e.Go:
 		said = "SIGCHLD caught, which proves nothing in Go"
+	case e.Caught && e.AtTimes:
+		said = "SIGCHLD caught at times"
 	case e.Caught:
 		said = "SIGCHLD caught"
 	}

@@ -27,6 +27,8 @@ const (
 	actorWaitsForGroup
 	// actorVforks has a child that keeps it in state D, as it neither ends nor becomes another program.
 	actorVforks
+	// actorVforksAndHandles is the same, and handles SIGHUP and SIGTERM.
+	actorVforksAndHandles
 )
 
 // startActor starts an actor and returns its PID. It dies with the calling thread.
@@ -37,7 +39,11 @@ func startActor(role actorRole) int {
 	if pid := fork(0); pid != 0 {
 		return pid
 	}
-	setAction(0)
+	for _, signal := range [...]unix.Signal{unix.SIGCHLD, unix.SIGHUP, unix.SIGTERM} {
+		if signal == unix.SIGCHLD || role != actorVforksAndHandles { // the Go runtime handles all
+			setAction(signal, 0)
+		}
+	}
 	mask := uint64(1) << (unix.SIGCHLD - 1)
 	pmask := uintptr(unsafe.Pointer(&mask))
 	if role == actorBlocks || role == actorReads || role == actorSigwaits {
@@ -51,7 +57,7 @@ func startActor(role actorRole) int {
 	switch role {
 	case actorDefault, actorBlocks:
 	case actorIgnores:
-		setAction(1)
+		setAction(unix.SIGCHLD, 1)
 	case actorReads:
 		fd, _, _ := unix.RawSyscall6(unix.SYS_SIGNALFD4, ^uintptr(0), pmask, 8, 0, 0, 0)
 		var info [128]byte
@@ -73,7 +79,7 @@ func startActor(role actorRole) int {
 			who = -who
 		}
 		_, _, _ = unix.RawSyscall6(unix.SYS_WAIT4, who, 0, 0, 0, 0, 0)
-	case actorVforks:
+	case actorVforks, actorVforksAndHandles:
 		if fork(unix.CLONE_VFORK) == 0 {
 			sleep()
 		}
@@ -94,13 +100,13 @@ func fork(flags uintptr) int {
 	return int(pid)
 }
 
-// setAction sets the disposition of SIGCHLD: 0 is the default, 1 is to ignore it.
+// setAction sets the disposition of a signal: 0 is the default, 1 is to ignore it.
 //
 //go:norace
 //go:nosplit
-func setAction(handler uintptr) {
+func setAction(signal unix.Signal, handler uintptr) {
 	action := [4]uintptr{handler} // handler, flags, restorer, mask
-	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(signal), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
 }
 
 //go:norace

@@ -41,6 +41,8 @@ type Subject struct {
 	// one, as it set it: foreign bytes.
 	Zombies, Moved int
 	MovedFrom      string
+	// Reaped is how many it was seen to reap within the last hour.
+	Reaped int
 	// Frozen is whether its cgroup is frozen, ReaperHolds whether PID 1 of the container holds zombies itself.
 	Frozen, ReaperHolds bool
 	// ThreadsOnly says that neither its files nor its program are to be looked at.
@@ -54,7 +56,17 @@ type Subject struct {
 type Gatherer struct {
 	reader Reader
 	peek   Peek
-	last   map[scan.Key]kernel.Threads
+	last   map[scan.Key]memory
+}
+
+// memory is what is remembered of a parent.
+type memory struct {
+	// threads are those of the last look.
+	threads kernel.Threads
+	// command is its name then, and caught whether SIGCHLD had a handler at any look under this name: with another it may run
+	// another program.
+	command string
+	caught  bool
 }
 
 // New returns a Gatherer that reads from reader and peeks through peek.
@@ -66,7 +78,7 @@ func New(reader Reader, peek Peek) *Gatherer {
 // Looks have to be seconds apart.
 func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 	result := make(map[scan.Key]diagnose.Evidence, len(subjects))
-	next := make(map[scan.Key]kernel.Threads, len(subjects))
+	next := make(map[scan.Key]memory, len(subjects))
 	for _, s := range subjects {
 		if _, done := result[s.Parent.Key]; done {
 			continue
@@ -78,6 +90,7 @@ func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 			Zombies:       s.Zombies,
 			Moved:         s.Moved,
 			MovedFrom:     printable.Printable(s.MovedFrom, v1alpha1.MaxCommand),
+			Reaped:        s.Reaped,
 			Frozen:        s.Frozen,
 			ReaperHolds:   s.ReaperHolds,
 		}
@@ -85,7 +98,7 @@ func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 			e.InitInImage = g.peek.InitInImage(s.ContainerInit)
 		}
 		if threads, ok := g.read(&e, s); ok {
-			next[s.Parent.Key] = threads
+			next[s.Parent.Key] = memory{threads: threads, command: s.Parent.Command, caught: e.Caught}
 		}
 		result[s.Parent.Key] = e
 	}
@@ -102,10 +115,14 @@ func (g *Gatherer) read(e *diagnose.Evidence, s Subject) (kernel.Threads, bool) 
 	}
 	found := *e
 	found.Read = true
-	last := g.last[parent.Key]
+	before := g.last[parent.Key]
+	last := before.threads
 	found.OneThread = now.All && len(now.Live) == 1
 	readStates(&found, now, last)
 	readSignal(&found, now, last)
+	if before.caught && before.command == parent.Command && !found.Caught {
+		found.Caught, found.AtTimes = true, true
+	}
 	g.readWait(&found, parent, now, last)
 	if s.ThreadsOnly {
 		found.FilesUnread, found.ProgramUnread = true, found.Caught
@@ -168,9 +185,10 @@ func find(threads kernel.Threads, tid int) (kernel.Thread, bool) {
 	return threads.Live[i], true
 }
 
-// readSignal finds out what the parent does with SIGCHLD. For a moment it is pending in every program that handles it.
+// readSignal finds out what the parent does with signals, most of all with SIGCHLD. For a moment that is pending in every program that handles it.
 func readSignal(e *diagnose.Evidence, now, last kernel.Threads) {
 	e.Ignored, e.Caught = now.Ignored, now.Caught
+	e.HandlesHup, e.HandlesTerm = now.HandlesHup, now.HandlesTerm
 	e.Pending = now.Pending && last.Pending
 	e.Blocked = now.All && !slices.ContainsFunc(now.Live, func(t kernel.Thread) bool { return !t.Blocks })
 	e.SigWait = slices.ContainsFunc(now.Live, func(t kernel.Thread) bool { return t.Wchan == kernel.WchanSigwait })

@@ -151,6 +151,8 @@ func TestTwoLooks(t *testing.T) {
 		"a program that was not looked at may be a Go one":   {caught(all(sleeper(100))), caught(all(sleeper(100))), fake{}, sleeping(func(e *diagnose.Evidence) { e.Caught, e.ProgramUnread = true, true })},
 		"a program without a handler need not be looked at":  {all(sleeper(100)), all(sleeper(100)), fake{isGo: true}, sleeping(nil)},
 		"an ignored signal is ignored":                       {all(sleeper(100)), kernel.Threads{Live: []kernel.Thread{sleeper(100)}, All: true, Ignored: true}, fake{}, sleeping(func(e *diagnose.Evidence) { e.Ignored = true })},
+		"a SIGHUP that is handled is told":                   {all(sleeper(100)), kernel.Threads{Live: []kernel.Thread{sleeper(100)}, All: true, HandlesHup: true}, fake{}, sleeping(func(e *diagnose.Evidence) { e.HandlesHup = true })},
+		"a SIGTERM that is handled is told":                  {all(sleeper(100)), kernel.Threads{Live: []kernel.Thread{sleeper(100)}, All: true, HandlesTerm: true}, fake{}, sleeping(func(e *diagnose.Evidence) { e.HandlesTerm = true })},
 		"who waits for one child is known by its call":       {all(sleeper(100), waiter(101)), all(sleeper(100), waiter(101)), fake{waits: map[int]kernel.Wait{101: {Child: 12}}}, sleeping(func(e *diagnose.Evidence) { e.Waiting, e.WaitsFor = true, 12 })},
 		"who waits where calls are hidden waits for someone": {all(sleeper(100), waiter(101)), all(sleeper(100), waiter(101)), fake{}, sleeping(func(e *diagnose.Evidence) { e.Waiting = true })},
 		"who waits for any child passes over none":           {all(sleeper(100), waiter(101)), all(sleeper(100), waiter(101)), fake{waits: map[int]kernel.Wait{101: {Any: true}}}, sleeping(nil)},
@@ -176,6 +178,36 @@ func TestTwoLooks(t *testing.T) {
 				t.Errorf("evidence (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Node.js handles SIGCHLD only while a child lives that it started. A cause must not come and go with that.
+func TestAHandlerIsRememberedForAsLongAsTheProgramIsTheSame(t *testing.T) {
+	t.Parallel()
+	f := fake{start: 1000, known: true}
+	g := New(&f, &f)
+	s := Subject{Parent: scan.Parent{Key: scan.Key{PID: 100, StartTicks: 1000}, Command: "node"}, PID: 1}
+	without, with := all(sleeper(100), sleeper(101)), caught(all(sleeper(100), sleeper(101)))
+	for i, look := range []struct {
+		threads         kernel.Threads
+		command         string
+		caught, atTimes bool
+		cause           v1alpha1.Cause
+	}{
+		{without, "node", false, false, v1alpha1.CausePID1DoesNotReap},
+		{with, "node", true, false, v1alpha1.CauseHandlerLeavesChildren},
+		{without, "node", true, true, v1alpha1.CauseHandlerLeavesChildren},
+		{without, "node", true, true, v1alpha1.CauseHandlerLeavesChildren},
+		{with, "node", true, false, v1alpha1.CauseHandlerLeavesChildren},
+		{without, "sleep", false, false, v1alpha1.CausePID1DoesNotReap},
+		{without, "node", false, false, v1alpha1.CausePID1DoesNotReap},
+	} {
+		f.threads, s.Parent.Command = look.threads, look.command
+		e := g.Look([]Subject{s})[s.Parent.Key]
+		d := diagnose.Diagnose(e)
+		if e.Caught != look.caught || e.AtTimes != look.atTimes || d.Cause != look.cause || cannot(d, v1alpha1.RemedySIGCHLD) == look.caught {
+			t.Errorf("look %d: caught %t, at times %t, cause %s, cannot help %v; want %+v", i, e.Caught, e.AtTimes, d.Cause, d.CannotHelp, look)
+		}
 	}
 }
 
@@ -233,10 +265,10 @@ func TestWhatIsKnownWithoutTheParent(t *testing.T) {
 	f := fake{start: 1000}
 	s := Subject{
 		Parent: scan.Parent{Key: scan.Key{PID: 100, StartTicks: 1000}, Command: "a\nb\xff" + strings.Repeat("x", v1alpha1.MaxCommand)},
-		PID:    7, Zombies: 9, Moved: 3, MovedFrom: "\x1b[31m", Frozen: true, ReaperHolds: true, ContainerInit: scan.Key{PID: 90, StartTicks: 9},
+		PID:    7, Zombies: 9, Moved: 3, MovedFrom: "\x1b[31m", Reaped: 5, Frozen: true, ReaperHolds: true, ContainerInit: scan.Key{PID: 90, StartTicks: 9},
 	}
 	want := diagnose.Evidence{
-		Command: "a?b?" + strings.Repeat("x", v1alpha1.MaxCommand-len("a?b?")), PID: 7, Zombies: 9, Moved: 3, MovedFrom: "?[31m",
+		Command: "a?b?" + strings.Repeat("x", v1alpha1.MaxCommand-len("a?b?")), PID: 7, Zombies: 9, Moved: 3, MovedFrom: "?[31m", Reaped: 5,
 		Frozen: true, ReaperHolds: true, InitInImage: "/usr/bin/tini",
 	}
 	got := New(&f, &f).Look([]Subject{s})[s.Parent.Key]

@@ -135,7 +135,9 @@ func TestRealParents(t *testing.T) {
 		},
 		"a parent that waits for a vforked child hangs in D": {
 			actorVforks, v1alpha1.CauseParentStuckInD,
-			func(e diagnose.Evidence) bool { return e.State == "D" && e.StateNow == "D" && !e.OthersRun }, "State D in", false,
+			func(e diagnose.Evidence) bool {
+				return e.State == "D" && e.StateNow == "D" && !e.OthersRun && e.Wchan != ""
+			}, "State D in", false,
 		},
 	}
 	for name, tc := range tests {
@@ -163,19 +165,50 @@ func mayReadCalls() bool {
 	return err == nil
 }
 
+// A sleep in state D that SIGKILL ends is ended by every signal that ends the process.
+func TestRealParentThatHangsTakesWhatEndsIt(t *testing.T) {
+	t.Parallel()
+	hangs := func(e diagnose.Evidence) bool { return e.State == "D" && diagnose.Killable(e.Wchan) }
+	for remedy, signal := range map[v1alpha1.Remedy]syscall.Signal{v1alpha1.RemedySIGHUP: syscall.SIGHUP, v1alpha1.RemedySIGTERM: syscall.SIGTERM} {
+		t.Run(string(remedy)+" by default", func(t *testing.T) {
+			t.Parallel()
+			s := subject(t, openProc(t), startRole(t, actorVforks))
+			if d := settle(t, s, inC{}, v1alpha1.CauseParentStuckInD, hangs); cannot(d, remedy) {
+				t.Errorf("cannot help: %v, want %s to be tried", d.CannotHelp, remedy)
+			}
+			send(t, s.Parent.PID, signal)
+			g := New(openProc(t), inC{})
+			eventually(t, func() string { return "its end" }, func() bool { return !g.Look([]Subject{s})[s.Parent.Key].Read })
+		})
+		t.Run(string(remedy)+" that is handled", func(t *testing.T) {
+			t.Parallel()
+			s := subject(t, openProc(t), startRole(t, actorVforksAndHandles))
+			settle(t, s, inC{}, v1alpha1.CauseParentStuckInD, hangs)
+			send(t, s.Parent.PID, signal)
+			d := settle(t, s, inC{}, v1alpha1.CauseParentStuckInD, hangs) // it hangs all the same
+			if !cannot(d, remedy) || cannot(d, v1alpha1.RemedySIGKILL) {
+				t.Errorf("cannot help: %v, want %s, but not SIGKILL", d.CannotHelp, remedy)
+			}
+		})
+	}
+}
+
+func send(t *testing.T, pid int, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRealParentThatIsStopped(t *testing.T) {
 	t.Parallel()
 	s := subject(t, openProc(t), startRole(t, actorDefault))
-	if err := syscall.Kill(s.Parent.PID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	send(t, s.Parent.PID, syscall.SIGSTOP)
 	d := settle(t, s, inC{}, v1alpha1.CauseParentStopped, func(e diagnose.Evidence) bool { return e.State == "T" && e.StateNow == "T" })
 	if cannot(d, v1alpha1.RemedySIGCONT) || !cannot(d, v1alpha1.RemedySIGTERM) || cannot(d, v1alpha1.RemedySIGKILL) {
 		t.Errorf("cannot help: %v, want SIGTERM, but neither SIGCONT nor SIGKILL", d.CannotHelp)
 	}
-	if err := syscall.Kill(s.Parent.PID, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	send(t, s.Parent.PID, syscall.SIGCONT)
 	d = settle(t, s, inC{}, v1alpha1.CauseParentDoesNotWait, func(e diagnose.Evidence) bool { return e.State == "S" })
 	if !cannot(d, v1alpha1.RemedySIGCONT) {
 		t.Errorf("cannot help: %v, want SIGCONT", d.CannotHelp)
@@ -277,9 +310,7 @@ func TestRealParentThatEnded(t *testing.T) {
 	if e := g.Look([]Subject{later})[later.Parent.Key]; e.Read || e.StateNow != "" {
 		t.Errorf("evidence of a parent with this PID that ended = %+v, want nothing read", e)
 	}
-	if err := syscall.Kill(s.Parent.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	send(t, s.Parent.PID, syscall.SIGKILL)
 	eventually(t, func() string { return "its end" }, func() bool { return !g.Look([]Subject{s})[s.Parent.Key].Read })
 }
 

@@ -21,13 +21,15 @@ type Limit struct {
 	Max int64
 	// BirthsPerHour is how many more of them there are each hour; 0 where that is not known.
 	BirthsPerHour float64
+	// Ahead is how far ahead they may be taken to go on so; 0 is as far as a forecast looks.
+	Ahead time.Duration
 }
 
 // Verdict is the limit that is met first, and when.
 type Verdict struct {
 	// PIDs is the limit and its use. ForksFailing is left to who knows the look before.
 	PIDs v1alpha1.PIDs
-	// ExhaustionTime is when it is reached; the zero time where nothing is born or it is more than a year away.
+	// ExhaustionTime is when it is reached; the zero time where nothing is born or it is farther away than can be told.
 	ExhaustionTime time.Time
 	// FullBy is the same for people, always in UTC, cut and not rounded so that it is never too late: "2026-11-30" when it is
 	// 7 days and more away, "2026-11-24 15hZ" when 6 hours and more, else "11-22 15:04Z"; "" where ExhaustionTime is zero.
@@ -84,7 +86,7 @@ func newLimit(l Limit, now time.Time) limit {
 	switch {
 	case out.used >= out.max:
 		out.inSight = true
-	case l.BirthsPerHour > 0 && hours <= horizon.Hours():
+	case l.BirthsPerHour > 0 && hours <= l.farthest().Hours():
 		out.left, out.inSight = time.Duration(hours*float64(time.Hour)), true
 	}
 	out.marks = Step(out.percent())
@@ -92,6 +94,14 @@ func newLimit(l Limit, now time.Time) limit {
 		out.marks = max(out.marks, Nearness(now.Add(out.left), now))
 	}
 	return out
+}
+
+// farthest is how far ahead a forecast of the limit is told.
+func (l Limit) farthest() time.Duration {
+	if l.Ahead == 0 {
+		return horizon
+	}
+	return min(l.Ahead, horizon)
 }
 
 // percent is rounded down: 100 % is full.

@@ -68,6 +68,19 @@ func TestTightestIsTheLimitThatIsNearest(t *testing.T) {
 		"more than a year ahead is not": {
 			[]Limit{{By: pod, Max: 24*365 + 1, BirthsPerHour: 1}}, pod, -1,
 		},
+		"no farther ahead than its births may be taken to go on": {
+			[]Limit{{By: container, Max: 100, BirthsPerHour: 100, Ahead: time.Hour - 1}, {By: pod, Max: 200, BirthsPerHour: 100, Ahead: 2 * time.Hour}},
+			pod, 2 * time.Hour,
+		},
+		"not in sight where no births may be taken to go on for so long": {
+			[]Limit{{By: pod, Max: 200, BirthsPerHour: 100, Ahead: 2*time.Hour - 1}}, pod, -1,
+		},
+		"births that go on for longer make it no farther than a year": {
+			[]Limit{{By: pod, Max: 24*365 + 1, BirthsPerHour: 1, Ahead: 1 << 62}}, pod, -1,
+		},
+		"full now, however short its births go on": {
+			[]Limit{{By: pod, Used: 200, Max: 200, BirthsPerHour: 1, Ahead: 1}}, pod, 0,
+		},
 		"a rate so small that the time overflows is none":    {[]Limit{{By: pod, Max: 200, BirthsPerHour: 1e-300}}, pod, -1},
 		"a rate below 0 is none":                             {[]Limit{{By: pod, Max: 200, BirthsPerHour: -1}}, pod, -1},
 		"a rate that is no number is none":                   {[]Limit{{By: pod, Max: 200, BirthsPerHour: math.NaN()}}, pod, -1},

@@ -33,7 +33,7 @@ type Thread struct {
 	Blocks bool
 }
 
-// Threads are the live threads of a process, and what the process does with SIGCHLD.
+// Threads are the live threads of a process, and what the process does with signals.
 type Threads struct {
 	// Live are the live threads, the leader first if it lives.
 	Live []Thread
@@ -43,6 +43,8 @@ type Threads struct {
 	Pending bool
 	// Ignored is whether SIGCHLD is ignored, Caught whether it has a handler; neither is the default disposition.
 	Ignored, Caught bool
+	// HandlesHup and HandlesTerm are whether SIGHUP and SIGTERM are caught or ignored: by default each ends the process.
+	HandlesHup, HandlesTerm bool
 }
 
 // Threads reads the live threads of a process, of which the leader need not be one. It fails as for a vanished process when
@@ -66,7 +68,9 @@ func (f FS) Threads(pid int) (Threads, error) {
 		}
 		threads.Live = append(threads.Live, status.Thread)
 		threads.Pending = threads.Pending || status.pending
-		threads.Ignored, threads.Caught = status.ignored, status.caught // the same for all threads of a process
+		// Dispositions are the same for all threads of a process.
+		threads.Ignored, threads.Caught = status.ignored, status.caught
+		threads.HandlesHup, threads.HandlesTerm = status.handlesHup, status.handlesTerm
 	}
 	if len(threads.Live) == 0 {
 		return Threads{}, fmt.Errorf("reading threads of process %d: %w", pid, unix.ESRCH)
@@ -135,10 +139,11 @@ func (f FS) threadStatus(pid, tid int) (threadStatus, error) {
 	return status, nil
 }
 
-// threadStatus is a thread with what its status file tells of SIGCHLD.
+// threadStatus is a thread with what its status file tells of signals.
 type threadStatus struct {
 	Thread
 	pending, ignored, caught bool
+	handlesHup, handlesTerm  bool
 }
 
 // parseThreadStatus reads state, context switches and signal masks. The kernel escapes newlines in the Name line, so no name
@@ -168,13 +173,15 @@ func parseThreadStatus(raw []byte) (threadStatus, error) {
 	if status.State == "" || len(masks) != kinds {
 		return threadStatus{}, fmt.Errorf("state or signal masks: %w", errMissing)
 	}
-	status.Blocks = hasChild(masks["SigBlk"])
-	status.pending = hasChild(masks["SigPnd"] | masks["ShdPnd"])
-	status.ignored, status.caught = hasChild(masks["SigIgn"]), hasChild(masks["SigCgt"])
+	status.Blocks = has(masks["SigBlk"], unix.SIGCHLD)
+	status.pending = has(masks["SigPnd"]|masks["ShdPnd"], unix.SIGCHLD)
+	status.ignored, status.caught = has(masks["SigIgn"], unix.SIGCHLD), has(masks["SigCgt"], unix.SIGCHLD)
+	handled := masks["SigIgn"] | masks["SigCgt"]
+	status.handlesHup, status.handlesTerm = has(handled, unix.SIGHUP), has(handled, unix.SIGTERM)
 	return status, nil
 }
 
-// hasChild says whether SIGCHLD is in a set of signals: signal n is bit n-1.
-func hasChild(mask uint64) bool {
-	return mask&(1<<(unix.SIGCHLD-1)) != 0
+// has says whether a signal is in a set of signals: signal n is bit n-1.
+func has(mask uint64, signal unix.Signal) bool {
+	return mask&(1<<(signal-1)) != 0
 }

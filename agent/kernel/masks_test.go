@@ -23,18 +23,24 @@ func threadText(name, state, pending, shared, blocked, ignored, caught string) s
 func TestParseThreadStatus(t *testing.T) {
 	t.Parallel()
 	const none, child, others = "0000000000000000", "0000000000010000", "fffffffffffeffff"
+	const hangup, terminate = "0000000000000001", "0000000000004000"
 	tests := map[string]struct {
 		text string
 		want threadStatus
 		err  bool
 	}{
 		"default disposition":            {threadText("sh", "S (sleeping)", none, none, none, none, none), threadStatus{Thread: Thread{State: "S", Switches: 27}}, false},
-		"every signal but SIGCHLD":       {threadText("sh", "S (sleeping)", others, others, others, others, others), threadStatus{Thread: Thread{State: "S", Switches: 27}}, false},
+		"every signal but SIGCHLD":       {threadText("sh", "S (sleeping)", others, others, others, others, others), threadStatus{Thread: Thread{State: "S", Switches: 27}, handlesHup: true, handlesTerm: true}, false},
 		"blocked":                        {threadText("sh", "T (stopped)", none, none, child, none, none), threadStatus{Thread: Thread{State: "T", Switches: 27, Blocks: true}}, false},
 		"pending for the thread":         {threadText("sh", "t (tracing stop)", child, none, none, none, none), threadStatus{Thread: Thread{State: "t", Switches: 27}, pending: true}, false},
 		"pending for the process":        {threadText("sh", "D (disk sleep)", none, child, none, none, none), threadStatus{Thread: Thread{State: "D", Switches: 27}, pending: true}, false},
 		"ignored":                        {threadText("sh", "S (sleeping)", none, none, none, child, none), threadStatus{Thread: Thread{State: "S", Switches: 27}, ignored: true}, false},
 		"caught":                         {threadText("sh", "S (sleeping)", none, none, none, none, child), threadStatus{Thread: Thread{State: "S", Switches: 27}, caught: true}, false},
+		"SIGHUP ignored":                 {threadText("sh", "S (sleeping)", none, none, none, hangup, none), threadStatus{Thread: Thread{State: "S", Switches: 27}, handlesHup: true}, false},
+		"SIGTERM ignored":                {threadText("sh", "S (sleeping)", none, none, none, terminate, none), threadStatus{Thread: Thread{State: "S", Switches: 27}, handlesTerm: true}, false},
+		"SIGHUP caught":                  {threadText("sh", "S (sleeping)", none, none, none, none, hangup), threadStatus{Thread: Thread{State: "S", Switches: 27}, handlesHup: true}, false},
+		"SIGTERM caught":                 {threadText("sh", "S (sleeping)", none, none, none, none, terminate), threadStatus{Thread: Thread{State: "S", Switches: 27}, handlesTerm: true}, false},
+		"SIGHUP and SIGTERM blocked":     {threadText("sh", "S (sleeping)", none, none, "0000000000004001", none, none), threadStatus{Thread: Thread{State: "S", Switches: 27}}, false},
 		"a name that looks like a line":  {threadText(`x\nSigBlk:\t0000000000010000`, "S (sleeping)", none, none, none, none, none), threadStatus{Thread: Thread{State: "S", Switches: 27}}, false},
 		"a mask that is missing":         {strings.Replace(threadText("sh", "S", none, none, none, none, none), "SigBlk", "SigBlx", 1), threadStatus{}, true},
 		"a state that is missing":        {threadText("sh", "", none, none, none, none, none), threadStatus{}, true},
@@ -163,7 +169,7 @@ func (m taskMount) write(text string, path ...string) {
 
 func (m taskMount) thread(tid int, state, blocked string) {
 	m.t.Helper()
-	m.write(threadText("sh", state, "0", "0", blocked, "0", "10000"), strconv.Itoa(tid), "status")
+	m.write(threadText("sh", state, "0", "0", blocked, "0", "14000"), strconv.Itoa(tid), "status")
 	m.write("do_wait", strconv.Itoa(tid), "wchan")
 }
 
@@ -193,8 +199,9 @@ func TestThreads(t *testing.T) {
 			{TID: 7, State: "S", Wchan: "do_wait", Switches: 27, Blocks: true},
 			{TID: 5, State: "S", Wchan: "do_wait", Switches: 27},
 		},
-		All:    true,
-		Caught: true,
+		All:         true,
+		Caught:      true,
+		HandlesTerm: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error = %v; threads (-want +got):\n%s", err, diff)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxFiles is how many file descriptors of a process are looked at, the lowest first. Programs open a signalfd when they start, so
@@ -43,7 +45,7 @@ func (f FS) SignalFD(pid, tid int) (reads, all bool, err error) {
 		if err != nil {
 			return false, false, fmt.Errorf("parsing signalfd %s of process %d: %w", fd, pid, err)
 		}
-		if hasChild(mask) {
+		if has(mask, unix.SIGCHLD) {
 			return true, all, nil
 		}
 	}

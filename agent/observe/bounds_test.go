@@ -157,7 +157,7 @@ func anyEvidence(random *rand.Rand, z Zombie) diagnose.Evidence {
 		Read: !yes(), State: states[random.IntN(len(states))], StateNow: states[random.IntN(len(states))],
 		Wchan: text(), OthersRun: yes(), Frozen: yes(), Blocked: yes(), Pending: yes(), Ignored: yes(), Caught: yes(),
 		SignalFD: yes(), FilesUnread: yes(), SigWait: yes(), Waiting: yes(), WaitsFor: random.IntN(4194305),
-		Go: yes(), ProgramUnread: yes(), ReaperHolds: yes(), InitInImage: pathOf("/" + foreign(random, 3)),
+		OneThread: yes(), AtTimes: yes(), Go: yes(), ProgramUnread: yes(), ReaperHolds: yes(), InitInImage: pathOf("/" + foreign(random, 3)),
 	}
 }
 

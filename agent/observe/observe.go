@@ -59,7 +59,7 @@ type Seen struct {
 	Containers []Container
 	// LookBefore is when the look before this one was. What died since was seen once, so it is not among the zombies.
 	LookBefore time.Time
-	// NodeBirthsPerHour is how many zombies are born on the node in an hour, those of the pod included.
+	// NodeBirthsPerHour is how many zombies come on the node in an hour and stay, those of the pod included.
 	NodeBirthsPerHour float64
 }
 
@@ -117,7 +117,7 @@ func container(c Container, zombies []Zombie, rates rates, now time.Time) v1alph
 		InitInImage: pathOf(c.InitInImage),
 	}
 	observation.Parents, observation.ParentsOmitted = parentsOf(zombies, c.Evidence)
-	if born, ok := rates.containers[c.ID]; ok {
+	if born, ok := rates.born[c.ID]; ok {
 		observation.Births = birthsOf(born)
 	}
 	if verdict, ok := headroom.Tightest(rates.at(c), now); ok {

@@ -52,16 +52,18 @@ func TestBirthsFitAReport(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		born births.Estimate
-		want v1alpha1.Births
+		want *v1alpha1.Births
 	}{
-		"numbers are rounded":                 {births.Estimate{PerHour: 2.5, Burst: 3, Period: 1499 * time.Millisecond}, v1alpha1.Births{PerHour: 3, Burst: 3, PeriodSeconds: 1}},
-		"a period below a second is not told": {births.Estimate{PerHour: 7200, Burst: 1, Period: 499 * time.Millisecond}, v1alpha1.Births{PerHour: 7200}},
-		"no period is none":                   {births.Estimate{PerHour: 7}, v1alpha1.Births{PerHour: 7}},
-		"what is too large is cut":            {births.Estimate{PerHour: math.Inf(1), Burst: math.MaxInt, Period: math.MaxInt64}, v1alpha1.Births{PerHour: maxPerHour, Burst: maxBurst, PeriodSeconds: maxPeriod}},
-		"what is negative is nothing":         {births.Estimate{PerHour: -7}, v1alpha1.Births{}},
+		"numbers are rounded":                 {births.Estimate{PerHour: 2.5, Burst: 3, Period: 1499 * time.Millisecond}, &v1alpha1.Births{PerHour: 3, Burst: 3, PeriodSeconds: 1}},
+		"a period below a second is not told": {births.Estimate{PerHour: 7200, Burst: 1, Period: 499 * time.Millisecond}, &v1alpha1.Births{PerHour: 7200}},
+		"no period is none":                   {births.Estimate{PerHour: 7}, &v1alpha1.Births{PerHour: 7}},
+		"what is too large is cut":            {births.Estimate{PerHour: math.Inf(1), Burst: math.MaxInt, Period: math.MaxInt64}, &v1alpha1.Births{PerHour: maxPerHour, Burst: maxBurst, PeriodSeconds: maxPeriod}},
+		"what is negative is nothing":         {births.Estimate{PerHour: -7}, nil},
+		"one in three hours is not none":      {births.Estimate{PerHour: 1 / 3.0}, nil},
+		"its period tells what it is":         {births.Estimate{PerHour: 1 / 3.0, Burst: 1, Period: 3 * time.Hour}, &v1alpha1.Births{Burst: 1, PeriodSeconds: 10800}},
 	}
 	for name, tc := range tests {
-		if diff := cmp.Diff(&tc.want, birthsOf(tc.born)); diff != "" {
+		if diff := cmp.Diff(tc.want, birthsOf(tc.born)); diff != "" {
 			t.Errorf("%s: births (-want +got):\n%s", name, diff)
 		}
 	}
@@ -77,7 +79,7 @@ func TestEachLimitFillsByTheBirthsOfWhatCountsAgainstIt(t *testing.T) {
 		},
 		LookBefore: noon.Add(-30 * time.Second), NodeBirthsPerHour: 3600,
 	}
-	pod := ratesOf(seen).pod
+	pod := ratesOf(seen).pod.PerHour
 	if math.Abs(pod-540) > 54 {
 		t.Errorf("births of the pod = %f, want about 540", pod)
 	}

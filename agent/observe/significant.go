@@ -140,12 +140,15 @@ func oneIf(yes bool) int {
 const farthest = 365 * 24 * time.Hour
 
 // compareForecasts compares when the PIDs will be gone. Both forecasts are seen from now, so that time that passes as
-// foretold changes nothing. Between two marks a forecast that leaves less than half of the time that the other does is
+// foretold changes nothing. A forecast that is no more must go soon, as a trigger may act on it. Between two marks a forecast that leaves less than half of the time that the other does is
 // another, though not urgently; below the last mark nothing is.
 func compareForecasts(reported, observed *metav1.Time, now time.Time) Difference {
 	before, after := forecast(reported, now), forecast(observed, now)
 	near, nearer := headroom.Nearness(before, now), headroom.Nearness(after, now)
-	if near != nearer {
+	switch {
+	case near > 0 && observed == nil:
+		return OtherNumbers
+	case near != nearer:
 		return trend(near, nearer)
 	}
 	short, long := min(before.Sub(now), after.Sub(now)), max(before.Sub(now), after.Sub(now))
@@ -178,12 +181,14 @@ func comparePeriods(reported, observed *v1alpha1.Births) Difference {
 	return Same
 }
 
-// suspect is what identifies a parent and what it is blamed for; its count is not part of it.
+// suspect is what identifies a parent, what it is blamed for and what to do about it. Its count is not part of it, nor are message and
+// evidence, which tell what it does at the moment. The fix is: what becomes known later, such as the program, may make it another.
 type suspect struct {
 	pid        int32
 	startTicks int64
 	command    string
 	cause      v1alpha1.Cause
+	fix        string
 	cannotHelp string
 }
 
@@ -205,7 +210,7 @@ func among(some, others []v1alpha1.Parent) bool {
 }
 
 func suspectOf(p v1alpha1.Parent) suspect {
-	s := suspect{startTicks: p.StartTicks, command: p.Command, cause: p.Cause, cannotHelp: fmt.Sprint(p.CannotHelp)}
+	s := suspect{startTicks: p.StartTicks, command: p.Command, cause: p.Cause, fix: p.Fix, cannotHelp: fmt.Sprint(p.CannotHelp)}
 	if p.PID != nil {
 		s.pid = *p.PID
 	}

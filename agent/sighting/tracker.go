@@ -24,6 +24,11 @@ type Zombie struct {
 	// MovedFrom is the command name, foreign bytes, of the first parent that it was seen under before the one it has now;
 	// a parent that could not be read does not count. It is empty when its parent never changed.
 	MovedFrom string
+	// Reaped is how many zombies its parent was seen to reap within the last hour.
+	Reaped int
+	// Temporary is whether that is at least half as many as the parent holds now: it does wait, if late, and this one is no more
+	// that stays.
+	Temporary bool
 }
 
 // LookAlike is a look-alike that was seen twice.
@@ -35,10 +40,13 @@ type LookAlike struct {
 
 // Tracker remembers the zombies and look-alikes of the last look.
 type Tracker struct {
-	// seen are the sights of zombies, sorted by PID: of many a map would take several times as much memory.
-	seen []sight
+	// at is when the last look was, seen are its sights of zombies.
+	at   time.Time
+	seen sights
 	// others are the first sights of look-alikes.
 	others map[other]time.Time
+	// reaped are the parents that were seen to reap.
+	reaped reaped
 }
 
 type sight struct {
@@ -48,7 +56,24 @@ type sight struct {
 	first time.Time
 	// parentCommand is the command name of the parent that it had at the last look; empty when that was never read.
 	parentCommand string
-	movedFrom     string
+	// parent is that parent; the zero Key where it could not be read yet.
+	parent    scan.Key
+	movedFrom string
+}
+
+// twice is whether it was seen twice, at a look that saw it.
+func (s sight) twice(at time.Time) bool { return at.Sub(s.first) >= MinApart }
+
+// sights are sorted by PID: of many a map would take several times as much memory.
+type sights []sight
+
+// of is the sight of a zombie; nil when it was not seen.
+func (all sights) of(key scan.Key) *sight {
+	i, ok := slices.BinarySearchFunc(all, key.PID, func(s sight, pid int) int { return cmp.Compare(s.PID, pid) })
+	if !ok || all[i].Key != key {
+		return nil
+	}
+	return &all[i]
 }
 
 // other is a look-alike of one kind: what was held by a tracer and now is something else was not seen before.
@@ -66,31 +91,25 @@ func (t *Tracker) Look(result scan.Result) ([]Zombie, []LookAlike) {
 }
 
 func (t *Tracker) zombies(result scan.Result) []Zombie {
-	seen := make([]sight, 0, len(result.Zombies))
+	seen := make(sights, 0, len(result.Zombies))
 	stayed := make([]Zombie, 0, len(result.Zombies))
 	for _, z := range result.Zombies {
 		s := sight{Zombie: z, first: result.At}
-		if before := t.before(z.Key); before != nil {
+		if before := t.seen.of(z.Key); before != nil {
 			s = *before
 		}
 		s = s.as(z, result.Parents)
 		seen = append(seen, s)
-		if result.At.Sub(s.first) >= MinApart {
+		if s.twice(result.At) {
 			stayed = append(stayed, Zombie{Zombie: z, Since: s.since(), MovedFrom: s.movedFrom})
 		}
 	}
 	slices.SortFunc(seen, func(a, b sight) int { return cmp.Compare(a.PID, b.PID) })
+	t.reaped.look(result.At, t.at, t.seen, seen)
+	t.reaped.tell(stayed, seen)
+	t.at = result.At
 	t.seen = seen
 	return stayed
-}
-
-// before is the sight of a zombie at the last look; nil when it was not there.
-func (t *Tracker) before(key scan.Key) *sight {
-	i, ok := slices.BinarySearchFunc(t.seen, key.PID, func(s sight, pid int) int { return cmp.Compare(s.PID, pid) })
-	if !ok || t.seen[i].Key != key {
-		return nil
-	}
-	return &t.seen[i]
 }
 
 // since is when it died or, where the kernel does not tell, when it was first seen.
@@ -106,9 +125,12 @@ func (s sight) as(now *scan.Zombie, parents map[int]*scan.Parent) sight {
 	if now.ParentPID != s.ParentPID && s.movedFrom == "" {
 		s.movedFrom = s.parentCommand
 	}
+	if now.ParentPID != s.ParentPID {
+		s.parent = scan.Key{}
+	}
 	s.Zombie = now
 	if parent, ok := parents[now.ParentPID]; ok {
-		s.parentCommand = parent.Command
+		s.parent, s.parentCommand = parent.Key, parent.Command
 	}
 	return s
 }
@@ -149,7 +171,7 @@ func (t *Tracker) Remember(zombies []*Zombie, ages []v1alpha1.AgeCount, oldest, 
 			continue
 		}
 		zombies[i].Since = since
-		if s := t.before(zombies[i].Key); s != nil {
+		if s := t.seen.of(zombies[i].Key); s != nil {
 			s.first = since
 		}
 	}

@@ -8,14 +8,16 @@ type Cause string
 const (
 	// CausePID1DoesNotReap: the zombies are children of the container's PID 1, which inherits every orphan of the
 	// container and does not wait for them. Evidence: the parent is PID 1 of the container, and SIGCHLD has its default
-	// disposition there, or the program is a Go program, whose signal mask proves nothing. Fix: an init as PID 1.
+	// disposition there, the program is a Go program, whose signal mask proves nothing, or nothing more could be read. Fix: an
+	// init as PID 1 for orphans; for children that it started itself it must wait.
 	CausePID1DoesNotReap Cause = "PID1DoesNotReap"
 	// CauseParentDoesNotWait: the zombies are children of another process of the container, which does not wait for them.
-	// Evidence: SIGCHLD has its default disposition there, or it is a Go program. Fix: wait for every child.
+	// Evidence: the same of that process. Fix: wait for every child.
 	CauseParentDoesNotWait Cause = "ParentDoesNotWait"
 	// CauseHandlerLeavesChildren: the parent handles SIGCHLD, or reads it from a signalfd, and yet left children dead.
-	// Whether one more signal helps is not known before it is tried. Evidence: bit SIGCHLD of SigCgt in a program that is
-	// not Go, or a signalfd for it. Fix: wait in a loop until no dead child is left.
+	// Whether one more signal helps is not known before it is tried, unless one is pending that nobody takes. Evidence: bit
+	// SIGCHLD of SigCgt, at this look or an earlier one, in a program that is not Go, or a signalfd for it. Fix: wait in a loop
+	// until no dead child is left; for orphans of PID 1 an init.
 	CauseHandlerLeavesChildren Cause = "HandlerLeavesChildren"
 	// CauseSignalBlocked: SIGCHLD is blocked in every thread of the parent, pending, and nobody reads it. Evidence: SigBlk of
 	// all threads, SigPnd and ShdPnd. Fix: unblock it, or read it.
@@ -31,9 +33,9 @@ const (
 	CauseParentStopped Cause = "ParentStopped"
 	// CauseParentFrozen: the cgroup of the parent is frozen. Evidence: cgroup.events or freezer.state. Fix: thaw it.
 	CauseParentFrozen Cause = "ParentFrozen"
-	// CauseParentStuckInD: the parent sleeps without being interruptible, as on hung storage, and cannot wait. Signals may not
-	// get through, and a restart may hang, unless it is a sleep that SIGKILL ends. Evidence: state D at two looks, in the same
-	// kernel function. Fix: mend what it waits for.
+	// CauseParentStuckInD: the parent sleeps without being interruptible, as on hung storage, and cannot wait. Unless
+	// SIGKILL ends such a sleep, neither signals nor a restart may get through. Evidence: state D at two looks, without having run
+	// in between. Fix: mend what it waits for.
 	CauseParentStuckInD Cause = "ParentStuckInD"
 	// CauseParentTraced: the parent is held by a tracer, such as a debugger. Evidence: state t at two looks. Fix: let it go.
 	CauseParentTraced Cause = "ParentTraced"
@@ -87,8 +89,7 @@ const (
 	// ConditionContainerDead: PID 1 of a container is a zombie itself, because the runtime's shim has not waited for it. The
 	// container is stuck, and a restart cannot work.
 	ConditionContainerDead = "ContainerDead"
-	// ConditionPileBehindD: zombies pile up behind a parent in state D. A restart may hang, unless the parent is in a sleep that
-	// SIGKILL ends.
+	// ConditionPileBehindD: zombies pile up behind a parent in state D. A restart would hang.
 	ConditionPileBehindD = "PileBehindD"
 )
 

@@ -2,7 +2,7 @@ package v1alpha1
 
 // Births says how fast zombies come, by the start times of those that are there.
 type Births struct {
-	// perHour is how many are born in an hour, rounded.
+	// perHour is how many are born in an hour, rounded: 0 beside a period is less than one in two hours.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000

@@ -89,7 +89,7 @@ type NodeObserved struct {
 	// +optional
 	BirthsPerHour *int32 `json:"birthsPerHour,omitempty"`
 
-	// exhaustionTime is when, at this rate, no PID is left on the node.
+	// exhaustionTime is when, at this rate but without what parents reap again, no PID is left on the node.
 	// +optional
 	ExhaustionTime *metav1.Time `json:"exhaustionTime,omitempty"`
 

@@ -150,7 +150,8 @@ type ContainerObservation struct {
 	// +optional
 	Ages []AgeCount `json:"ages,omitempty"`
 
-	// births says how fast zombies come; absent where one look does not tell.
+	// births says how fast zombies come; absent where one look does not tell, where they come no more, and where less than one in
+	// two hours comes at no equal distances.
 	// +optional
 	Births *Births `json:"births,omitempty"`
 
@@ -158,8 +159,10 @@ type ContainerObservation struct {
 	// +optional
 	PIDs *PIDs `json:"pids,omitempty"`
 
-	// exhaustionTime is when, at this rate of births, the limit is reached; absent where nothing is born or it is more than a
-	// year away.
+	// exhaustionTime is when the limit is reached if zombies go on to come as they do: those of the container for its own limit, those
+	// of the pod for the pod's, and those of the whole node for a limit above the pod. Absent where the container and the pod have no
+	// births, where their parents reap about as many, and where it is more than a year away, or more than ten times as far ahead as
+	// births at no equal distances have come for.
 	// +optional
 	ExhaustionTime *metav1.Time `json:"exhaustionTime,omitempty"`
 

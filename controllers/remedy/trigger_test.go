@@ -164,6 +164,44 @@ func TestAForecastTriggersWhereTheContainersOwnBirthsMatter(t *testing.T) {
 	}
 }
 
+// 6,700 are born on the node in an hour, and of its 32,768 PIDs 30,000 are left: it is full in four and a half hours.
+func TestASmallLeakDoesNotPayForALargeOneOnItsNode(t *testing.T) {
+	t.Parallel()
+	for about, tc := range map[string]struct {
+		perHour int32
+		want    string
+	}{
+		"12 an hour, 54 till then":    {12, ""},
+		"660 an hour, less than 3000": {660, ""},
+		"680 an hour, a tenth":        {680, ReasonExhaustionNear},
+	} {
+		c := leakingContainer()
+		c.PIDs = &v1alpha1.PIDs{Used: 2768, Limit: 32768, UsedPercent: 8, LimitedBy: v1alpha1.PIDLimitPIDMax}
+		c.Births, c.ExhaustionTime = bornPerHour(tc.perHour), new(at(30_000*time.Hour/6_700))
+		if got := holds(v1alpha1.Trigger{ExhaustionWithinSeconds: 86400}, c, now); got != tc.want {
+			t.Errorf("%s: holds() = %q, want %q", about, got, tc.want)
+		}
+	}
+}
+
+// What the agent takes back, because no more are born or the parent reaps, is over: its births alone are no reason.
+func TestAForecastThatIsTakenBackWhileItHoldsLeadsToNoAct(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, forecastTrigger(86400), endsIn(time.Hour))
+	w.reconcile()
+	if w.next().Reason != ReasonHolding {
+		t.Fatalf("next %+v", w.next())
+	}
+	w.pass(30 * time.Second)
+	w.reports(func(o *v1alpha1.Observed) { o.Containers[0].ExhaustionTime = nil })
+	w.reconcile()
+	w.pass(time.Hour)
+	w.reconcile()
+	if next := w.next(); next.Reason != ReasonNotTriggered || len(w.remediations()) != 0 {
+		t.Errorf("next %+v, %d acts, want none", next, len(w.remediations()))
+	}
+}
+
 func TestEachPartOfATriggerLeadsToAnAct(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -67,7 +67,7 @@ var causeCases = []causeCase{
 	},
 	{
 		cause: v1alpha1.CauseHandlerLeavesChildren, tree: "handler", command: "mailer", zombies: 4,
-		message: "not known before it is tried", evidence: "SIGCHLD caught", fix: "On each SIGCHLD call waitpid(-1, &status, WNOHANG)",
+		message: "not known before it is tried", evidence: "SIGCHLD caught", fix: "On each SIGCHLD mailer must wait in a loop for its own",
 		cannot: deafPID1[1:], dead: []v1alpha1.DeadGroup{{Command: "sendmail", Exit: "killed by 9", Zombies: 4}},
 	},
 	{
@@ -82,7 +82,7 @@ var causeCases = []causeCase{
 	},
 	{
 		cause: v1alpha1.CauseWaitsForOtherChild, name: "other-child", tree: "other_child", command: "runner", zombies: 3,
-		message: "waits for its child", evidence: "waits for child", fix: "Make an init such as tini PID 1",
+		message: "waits for its child", evidence: "waits for child", fix: "runner must wait for children that it starts itself",
 		cannot: deafPID1, dead: []v1alpha1.DeadGroup{{Command: "step", Exit: "exit 2", Zombies: 3}},
 	},
 	{
@@ -100,8 +100,8 @@ var causeCases = []causeCase{
 	{
 		cause: v1alpha1.CauseParentStuckInD, tree: "stuck", command: "backup", zombies: 4,
 		message: "hangs in state D", evidence: "State D", fix: "Mend what it waits for",
-		// It hangs in vfork(), which SIGKILL ends.
-		cannot:  []v1alpha1.Remedy{v1alpha1.RemedySIGCHLD, v1alpha1.RemedySIGCONT, v1alpha1.RemedySIGHUP, v1alpha1.RemedySIGTERM},
+		// It hangs in vfork(), which SIGKILL ends, and so does what ends it by default.
+		cannot:  deafWorker,
 		dead:    []v1alpha1.DeadGroup{{Command: "mount.nfs", Exit: "exit 32", Zombies: 4}},
 		finding: v1alpha1.ConditionPileBehindD,
 	},
@@ -113,7 +113,7 @@ var causeCases = []causeCase{
 	{
 		cause: v1alpha1.CauseMovedFromOtherParent, tree: "moved", command: "server", zombies: 7,
 		message: "inherited most of these zombies from browser, which ended", evidence: "6 of 7 zombies had another parent before",
-		fix: "Make an init such as tini PID 1", cannot: deafPID1,
+		fix: "Make an init such as tini PID 1, or set shareProcessNamespace: true: it takes over orphans.", cannot: deafPID1,
 		dead: []v1alpha1.DeadGroup{{Command: "renderer", Exit: "exit 0", Zombies: 6}, {Command: "browser", Exit: "exit 0", Zombies: 1}},
 		rows: []string{"C puppeteer#615"},
 	},

@@ -35,7 +35,7 @@ type leakCase struct {
 
 // Parts of the advice for Go programs, and for a parent that only keeps a container alive.
 const (
-	fixGoPID1  = "Make an init such as tini PID 1, or set shareProcessNamespace: true."
+	fixGoPID1  = "Make an init such as tini PID 1, or set shareProcessNamespace: true: it takes over orphans. Call Wait for every exec.Cmd"
 	fixGoChild = "Call Wait for every exec.Cmd"
 	fixIdle    = "sleep never waits for a child: make an init such as tini PID 1"
 )

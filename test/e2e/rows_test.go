@@ -106,7 +106,7 @@ func overriddenInit(t *testing.T, namespace string) {
 	waitInPlace(t, p, "app")
 	c := waitReport(t, p, 4, patience).Status.Observed.Containers[0]
 	const tini = "/sbin/tini"
-	if fix := c.Parents[0].Fix; c.InitInImage != tini || !strings.HasPrefix(fix, tini+" is in the image but not PID 1") {
+	if fix := c.Parents[0].Fix; c.InitInImage != tini || !strings.HasPrefix(fix, tini+" is in the image but not PID 1: run the program under it") {
 		t.Errorf("the init is %q, the fix %q; want %s to be told", c.InitInImage, fix, tini)
 	}
 	if c.Parents[0].Cause != v1alpha1.CausePID1DoesNotReap {

@@ -7,7 +7,7 @@ package v1alpha1
 //
 // Births says how fast zombies come, by the start times of those that are there.
 type BirthsApplyConfiguration struct {
-	// perHour is how many are born in an hour, rounded.
+	// perHour is how many are born in an hour, rounded: 0 beside a period is less than one in two hours.
 	PerHour *int32 `json:"perHour,omitempty"`
 	// burst is how many are born at a time, where they come in bursts of equal distance.
 	Burst *int32 `json:"burst,omitempty"`

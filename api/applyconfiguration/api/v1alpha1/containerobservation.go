@@ -23,12 +23,15 @@ type ContainerObservationApplyConfiguration struct {
 	Zombies *int32 `json:"zombies,omitempty"`
 	// ages counts the zombies by age. Counts are cumulative: a zombie an hour old is in every line up to 3600.
 	Ages []AgeCountApplyConfiguration `json:"ages,omitempty"`
-	// births says how fast zombies come; absent where one look does not tell.
+	// births says how fast zombies come; absent where one look does not tell, where they come no more, and where less than one in
+	// two hours comes at no equal distances.
 	Births *BirthsApplyConfiguration `json:"births,omitempty"`
 	// pids is the limit on processes and threads that the container will meet first; absent where it could not be read.
 	PIDs *PIDsApplyConfiguration `json:"pids,omitempty"`
-	// exhaustionTime is when, at this rate of births, the limit is reached; absent where nothing is born or it is more than a
-	// year away.
+	// exhaustionTime is when the limit is reached if zombies go on to come as they do: those of the container for its own limit, those
+	// of the pod for the pod's, and those of the whole node for a limit above the pod. Absent where the container and the pod have no
+	// births, where their parents reap about as many, and where it is more than a year away, or more than ten times as far ahead as
+	// births at no equal distances have come for.
 	ExhaustionTime *v1.Time `json:"exhaustionTime,omitempty"`
 	// fullBy is the same for tables, in UTC and as precise as the forecast is.
 	FullBy *string `json:"fullBy,omitempty"`

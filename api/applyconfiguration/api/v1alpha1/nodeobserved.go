@@ -24,7 +24,7 @@ type NodeObservedApplyConfiguration struct {
 	// birthsPerHour is how many zombies are born on the node in an hour, those of pods included; absent where one look
 	// does not tell.
 	BirthsPerHour *int32 `json:"birthsPerHour,omitempty"`
-	// exhaustionTime is when, at this rate, no PID is left on the node.
+	// exhaustionTime is when, at this rate but without what parents reap again, no PID is left on the node.
 	ExhaustionTime *v1.Time `json:"exhaustionTime,omitempty"`
 	// fullBy is the same for tables, in UTC and as precise as the forecast is.
 	FullBy *string `json:"fullBy,omitempty"`

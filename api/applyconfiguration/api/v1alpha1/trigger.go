@@ -18,7 +18,8 @@ type TriggerApplyConfiguration struct {
 	// 0 is not set.
 	ExhaustionWithinSeconds *int32 `json:"exhaustionWithinSeconds,omitempty"`
 	// minAgeSeconds is the age in seconds since its death from which on a zombie counts: one of 30, 60, 300, 900, 3600, 21600, 86400,
-	// the ages that reports count. A parent that reaps now and then never lets a zombie get old, so it never fires.
+	// the ages that reports count. pidUsagePercent and exhaustionWithinSeconds hold only while a tenth of the container's zombies is so
+	// old. A parent that reaps now and then never lets a zombie get old, so it never fires.
 	MinAgeSeconds *int32 `json:"minAgeSeconds,omitempty"`
 	// forSeconds is how long in seconds the trigger must hold without a break.
 	ForSeconds *int32 `json:"forSeconds,omitempty"`
