@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,6 +50,7 @@ var (
 	repository = findRepository()
 	kubectl    = "kubectl" // the one that was built with the cluster, once it is up
 	api        client.Client
+	logs       corev1client.CoreV1Interface // asks for logs, which api cannot
 )
 
 // manifests is the directory from which a node's kubelet takes its static pods.
@@ -117,6 +119,9 @@ func connect() error {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("registering kinds: %w", err)
+	}
+	if logs, err = corev1client.NewForConfig(config); err != nil {
+		return fmt.Errorf("making a client for logs: %w", err)
 	}
 	api, err = client.New(config, client.Options{Scheme: scheme})
 	return err

@@ -71,8 +71,8 @@ func waitForecast(t *testing.T, p *corev1.Pod) *v1alpha1.ZombieReport {
 func waitForkFailed(t *testing.T, p *corev1.Pod) time.Time {
 	t.Helper()
 	var at time.Time
-	eventually(t, patience, func(context.Context) string {
-		log, err := output(kubectl, "logs", "--timestamps", "-n", p.Namespace, p.Name)
+	eventually(t, patience, func(ctx context.Context) string {
+		log, err := logOf(ctx, p, "", true)
 		if err != nil {
 			return err.Error()
 		}
