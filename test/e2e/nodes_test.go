@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -30,8 +31,12 @@ const (
 	hostParentShown = "fake-kubelet?[m"
 )
 
-// hostParentPID is the process of hostParent.
-var hostParentPID int
+var (
+	// hostParentPID is the process of hostParent.
+	hostParentPID int
+	// hostParentLives are the pipes whose end ends the parents. Nobody may collect them before.
+	hostParentLives []io.Closer
+)
 
 // hostileZombies is how many zombies each parent with a hostile name has: less than hostParent, and more than what else the machine
 // may have, as only ten names are told.
@@ -56,9 +61,11 @@ func leaveHostZombies() (waitOld func(), err error) {
 	}
 	for name, parent := range hostParents() {
 		cmd := exec.Command("perl", "-e", program, "--", hex.EncodeToString([]byte(name)), strconv.Itoa(int(parent.Zombies)))
-		if _, err := cmd.StdinPipe(); err != nil {
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
 			return nil, fmt.Errorf("making a pipe to a parent on the machine: %w", err)
 		}
+		hostParentLives = append(hostParentLives, stdin)
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
 			return nil, fmt.Errorf("making a pipe from a parent on the machine: %w", err)
