@@ -26,7 +26,7 @@ func lacking(t *testing.T, name string, ready bool, says string, change func(*co
 	if log, err := output(kubectl, "logs", "-n", operatorNamespace, installed.Name); err != nil || strings.Contains(log, says) {
 		t.Errorf("the installed agent says %q although it lacks nothing, or nothing: %v", says, err)
 	}
-	eventually(t, time.Minute, func(context.Context) string {
+	eventually(t, patience, func(context.Context) string {
 		log, err := output(kubectl, "logs", "-n", operatorNamespace, name)
 		if err != nil {
 			return err.Error()
