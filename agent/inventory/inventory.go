@@ -44,6 +44,7 @@ type Runtime interface {
 type Kernel interface {
 	Process(pid int) (kernel.Process, error)
 	Identity(pid int) (scan.Identity, error)
+	Clocks() (scan.Clocks, error)
 }
 
 // Pod identifies a pod. For a static pod the UID is the runtime's, not that of its mirror pod.
@@ -209,7 +210,7 @@ func ownerOf(labeled interface{ GetLabels() map[string]string }) (pod Pod, name 
 }
 
 // examine looks at the first process of a container of which the runtime told the details. That it is in the container's
-// cgroup confirms what the runtime says; a zombie is in none on cgroup v1, so of a dead one the runtime's word must do.
+// cgroup confirms what the runtime says. A zombie is in none on cgroup v1: that a dead one started when the container did has to do.
 func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse) (Container, error) {
 	pid, err := initPID(answer.GetInfo())
 	if err != nil {
@@ -224,8 +225,14 @@ func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse)
 		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
 	}
 	cgroup := attribute.CgroupOf(id, identity.Cgroups)
-	if cgroup == "" && pid != os.Getpid() && !isDead(process) { // in a cgroup namespace of its own the agent's own path is "/"
+	switch {
+	case cgroup != "", pid == os.Getpid(): // in a cgroup namespace of its own the agent's own path is "/"
+	case !isDead(process), len(identity.Cgroups) > 0:
 		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, ErrNotOurs)
+	default:
+		if err := startedWith(proc, process, answer.GetStatus()); err != nil {
+			return Container{}, err
+		}
 	}
 	return Container{
 		Container: attribute.Container{
