@@ -21,6 +21,8 @@ type Container struct {
 	Depth int
 	// Joined says that its first process is not the first of that namespace: it came into one of others, who may have ended.
 	Joined bool
+	// Shared says that others are, were, or may have been at home in that namespace: they joined it, as `kubectl debug --target` does.
+	Shared bool
 	// Cgroup is the path of the container's cgroup, as seen by the agent.
 	Cgroup string
 }
@@ -97,10 +99,11 @@ func (t Table) Attribute(zombie scan.Zombie, parent *scan.Parent) Verdict {
 }
 
 // byNamespaceAlone judges a zombie of which no cgroup tells: it is that of the only container that is, and was, at home in
-// its PID namespace. A parent in there is not of that container, so others are at home too.
+// its PID namespace. A parent in there is not of that container, so others are at home too. Of a container that joined, on v1
+// nothing tells its zombies from those of the other once it has ended: the caller has to know that it was there.
 func (t Table) byNamespaceAlone(zombie scan.Zombie, parent *scan.Parent) Verdict {
 	sharers := t.byNamespace[zombie.Namespace]
-	if len(sharers) != 1 || sharers[0].Joined || parent.Namespace == zombie.Namespace || beside(sharers[0], zombie) {
+	if len(sharers) != 1 || sharers[0].Joined || sharers[0].Shared || parent.Namespace == zombie.Namespace || beside(sharers[0], zombie) {
 		return Verdict{Place: Unknown}
 	}
 	return Verdict{Place: ParentOutside, ContainerID: sharers[0].ID}

@@ -52,7 +52,8 @@ func (m *imagined) table(w *world) Table {
 			continue
 		}
 		containers = append(containers, Container{
-			ID: id, InitPID: init.pid(), Namespace: m.inode(init.space()), Depth: len(init.pids), Joined: !init.isInit(), Cgroup: w.cgroups[id],
+			ID: id, InitPID: init.pid(), Namespace: m.inode(init.space()), Depth: len(init.pids),
+			Joined: !init.isInit(), Shared: w.shared(id), Cgroup: w.cgroups[id],
 		})
 	}
 	return NewTable(m.inode(w.host()), containers)

@@ -70,12 +70,9 @@ func newWorld(random *rand.Rand, m machine, n nature) *world {
 	w := &world{nature: n, machine: m, random: random, inits: map[string]*process{}, cgroups: map[string]string{}}
 	root := w.spawn(&process{spaces: []*space{{}}, cgroup: nodeInit})
 	shim := w.spawn(&process{parent: root, spaces: root.spaces, cgroup: nodeShim})
-	shapes := []func(*process, string) (starter *process, spaces []*space){ownSpaces, ownSpaces, w.sharedSpaces, w.nestedSpaces}
+	shapes := []func(*process, string) (starter *process, spaces []*space){ownSpaces, ownSpaces, w.sharedSpaces, w.nestedSpaces, w.targetSpaces}
 	if w.hostPID {
 		shapes = append(shapes, hostSpaces)
-	}
-	if w.v2 {
-		shapes = append(shapes, w.targetSpaces)
 	}
 	for pod := range 1 + random.IntN(4) {
 		cgroup := fmt.Sprintf("/kubepods/pod%d", pod)
@@ -109,8 +106,7 @@ func (w *world) sharedSpaces(shim *process, cgroup string) (*process, []*space) 
 	return shim, pause.spaces
 }
 
-// targetSpaces is a container and those that debug it in its namespace. On v1 nothing tells their zombies from its own once
-// they have ended.
+// targetSpaces is a container and those that debug it in its namespace.
 func (w *world) targetSpaces(shim *process, cgroup string) (*process, []*space) {
 	return shim, w.addContainer(shim, nil, cgroup).spaces
 }
@@ -118,6 +114,11 @@ func (w *world) targetSpaces(shim *process, cgroup string) (*process, []*space) 
 // nestedSpaces is a node in a container of a node: what starts containers there is in a namespace of its own.
 func (w *world) nestedSpaces(shim *process, _ string) (*process, []*space) {
 	return w.spawn(&process{parent: shim, spaces: shim.below(), cgroup: "/machine/node"}), nil
+}
+
+// shared says that a container's PID namespace is, or was, home to another container too.
+func (w *world) shared(id string) bool {
+	return slices.ContainsFunc(w.ids, func(other string) bool { return other != id && w.inits[other].space() == w.inits[id].space() })
 }
 
 func (w *world) spawn(p *process) *process {

@@ -34,7 +34,7 @@ const annotationTerminationMessagePath = "io.kubernetes.container.terminationMes
 type Runtime interface {
 	// Sandboxes lists the pod sandboxes that are ready.
 	Sandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error)
-	// Containers lists the containers that run.
+	// Containers lists the containers, those that ended included.
 	Containers(ctx context.Context) ([]*runtimeapi.Container, error)
 	// Container tells the details of one container, those of the runtime's own included.
 	Container(ctx context.Context, id string) (*runtimeapi.ContainerStatusResponse, error)
@@ -81,6 +81,8 @@ type Inventory struct {
 	incomplete map[Pod]bool
 	// unlisted counts, for each dead container, the lists in a row without it.
 	unlisted map[string]int
+	// endedBeside says of a container whether one that ended may have been in its PID namespace.
+	endedBeside map[string]bool
 	// troubled are the containers whose details could not be had the last time.
 	troubled map[string]bool
 }
@@ -96,6 +98,8 @@ func New(runtime Runtime, kernel Kernel, log *slog.Logger) *Inventory {
 		pods:       map[Pod]int{},
 		incomplete: map[Pod]bool{},
 		troubled:   map[string]bool{},
+
+		endedBeside: map[string]bool{},
 	}
 }
 
@@ -112,10 +116,12 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refreshing containers: %w", err)
 	}
-	i.buryUnlisted(listed)
-	err = i.learn(ctx, listed)
+	runs := running(listed)
+	i.buryUnlisted(runs)
+	err = i.learn(ctx, runs)
+	i.noteGuests(listed)
 	if err != nil && len(i.containers)+len(i.dead) == 0 {
-		return fmt.Errorf("looking into any of %d containers (is the agent in the host's PID namespace, hostPID: true?): %w", len(listed), err)
+		return fmt.Errorf("looking into any of %d containers (is the agent in the host's PID namespace, hostPID: true?): %w", len(runs), err)
 	}
 	return nil
 }
@@ -274,7 +280,14 @@ func (i *Inventory) mergePods(sandboxes []*runtimeapi.PodSandbox) {
 }
 
 // Containers returns the running containers, sorted by pod and name.
-func (i *Inventory) Containers() []Container { return sorted(i.containers) }
+func (i *Inventory) Containers() []Container {
+	containers := sorted(i.containers)
+	for n, c := range containers {
+		// One that is not known may have joined any of its pod.
+		containers[n].Shared = c.Shared || i.endedBeside[c.ID] || i.incomplete[c.Pod]
+	}
+	return containers
+}
 
 func sorted(containers map[string]Container) []Container {
 	return slices.SortedFunc(maps.Values(containers), func(a, b Container) int {

@@ -113,9 +113,11 @@ func (n *node) addPod(name string) Pod {
 
 // add lets a container of a pod run, with its first process.
 func (n *node) add(pod Pod, id string, pid int) {
-	n.containers[id] = &runtimeapi.Container{Id: id, Labels: map[string]string{
-		labelPodNamespace: pod.Namespace, labelPodName: pod.Name, labelPodUID: pod.UID, labelContainerName: "app-" + id,
-	}}
+	n.containers[id] = &runtimeapi.Container{
+		Id: id, State: runtimeapi.ContainerState_CONTAINER_RUNNING, CreatedAt: int64(pid), Labels: map[string]string{
+			labelPodNamespace: pod.Namespace, labelPodName: pod.Name, labelPodUID: pod.UID, labelContainerName: "app-" + id,
+		},
+	}
 	n.statuses[id] = &runtimeapi.ContainerStatusResponse{
 		Status: &runtimeapi.ContainerStatus{Id: id, Image: &runtimeapi.ImageSpec{Image: "sha256:1", UserSpecifiedImage: "registry/" + id}},
 		Info:   map[string]string{"info": fmt.Sprintf(`{"pid": %d, "sandboxID": "x"}`, pid)},
@@ -181,7 +183,7 @@ func TestRefreshLearnsContainersAndPods(t *testing.T) {
 	want := []Container{
 		container(job, "j1", 12, "registry/j1"), container(web, "w1", 10, "registry/w1"), container(web, "w2", 11, "sha256:1"),
 	}
-	want[2].Joined = true
+	want[2].Joined, want[2].Shared = true, true
 	if diff := cmp.Diff(want, i.Containers()); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
