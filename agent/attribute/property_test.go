@@ -66,7 +66,7 @@ func TestAttributeNeverNamesAWrongContainer(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		m := &imagined{last: map[*space]int{}, inodes: map[*space]uint64{}, blind: random.IntN(5) == 0}
 		// Without PID namespaces nothing tells that a process is not of the container in whose cgroup it is.
-		w := newWorld(random, m, nature{v2: random.IntN(2) == 0, hostPID: true, strays: !m.blind})
+		w := newWorld(random, m, nature{v2: random.IntN(2) == 0, hostPID: true, strays: !m.blind, blind: m.blind})
 		for range 120 {
 			w.step()
 		}

@@ -24,6 +24,7 @@ type nature struct {
 	v2      bool // zombies show their cgroup
 	hostPID bool // there are hostPID pods
 	strays  bool // processes move into the cgroups of other containers, be they in their PID namespace or not
+	blind   bool // PID namespaces cannot be read
 }
 
 // A machine lets happen what a world decides.
@@ -263,8 +264,11 @@ func (w *world) zombies() []*process {
 	return slices.DeleteFunc(slices.Clone(w.processes), func(p *process) bool { return !p.dead || p.reaped })
 }
 
-// wrong says what is wrong with the verdict on a zombie; saying nothing of it is never wrong.
+// wrong says what is wrong with the verdict on a zombie. That nothing is known of it is wrong only where it is plain.
 func (w *world) wrong(z *process, verdict Verdict) string {
+	if verdict.Place == Unknown && w.plain(z) {
+		return "it is plain where it belongs"
+	}
 	if verdict.Place == Unknown {
 		return ""
 	}
@@ -303,4 +307,27 @@ func (w *world) wrongHost(z *process) string {
 		return "it is in a container"
 	}
 	return ""
+}
+
+// plain says that a zombie and its parent show where it belongs, and that nothing they show speaks against it.
+func (w *world) plain(z *process) bool {
+	home, init := z.container, w.inits[z.container]
+	switch {
+	case z.stray, z.parent.stray:
+		return false
+	case home == "" && z.parent.container == "":
+		return !w.blind && z.space() == w.host()
+	case home == "", init.dead, z == init:
+		return false
+	case init.space() == w.host() && (z.space() != w.host() || z.parent.space() != w.host()):
+		return false // all namespaces are nested in the host's
+	case z.parent.container == home:
+		return true
+	case z.parent.container != "":
+		return false
+	case w.v2:
+		return true
+	}
+	// The PID namespace alone is left.
+	return !w.blind && init.isInit() && !w.shared(home) && z.space() == init.space() && z.parent.space() != z.space()
 }
