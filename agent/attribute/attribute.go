@@ -27,6 +27,29 @@ type Container struct {
 	Cgroup string
 }
 
+// InCgroup says whether a process is in the cgroup of the container or below it.
+func (c Container) InCgroup(who scan.Identity) bool {
+	return slices.ContainsFunc(who.Cgroups, func(path string) bool {
+		return path == c.Cgroup || strings.HasPrefix(path, c.Cgroup+"/")
+	})
+}
+
+// Encloses says whether a process is known to be in the PID namespace of the container or in one nested in it, so that the
+// kernel ends it with the first process of that namespace.
+func (c Container) Encloses(who scan.Identity) bool {
+	return c.Namespace != 0 && who.Namespace == c.Namespace || len(who.NamespacePIDs) > c.Depth && c.InCgroup(who)
+}
+
+// IsHeldUp says whether a tracer may keep the container from ending when it traces one of its processes. What is killed stays a
+// zombie until its tracer waits or ends, and the first process of a PID namespace ends after all others. Where the container's
+// first process is not that, it alone has to end, and no tracer is known to end with it.
+func (c Container) IsHeldUp(tracee int, tracer scan.Identity) bool {
+	if c.Joined {
+		return tracee == c.InitPID
+	}
+	return !c.Encloses(tracer)
+}
+
 // Place says where a zombie belongs.
 type Place int
 
