@@ -109,6 +109,7 @@ func guards(t *testing.T) {
 	side("a pod that is being deleted", terminatingPod)
 	side("a static pod", staticPod)
 	side("zombies whose parent is outside of the container", parentOutside)
+	side("a parent whose tracer is outside of the container", tracerOutside)
 }
 
 func (c guardCase) test(t *testing.T) {
