@@ -2,10 +2,12 @@ package target_test
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -135,6 +137,24 @@ func TestRealTracerOutsideHoldsAContainer(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("traced (-want +got):\n%s", diff)
+	}
+}
+
+func TestRealTracerOfOneThreadHoldsAContainer(t *testing.T) {
+	t.Parallel()
+	init, _ := startInit(t, roleInit)
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", init.PID))
+	if err != nil || len(threads) < 2 {
+		t.Fatalf("the first process has threads %v, %v, want two: it is a Go program", threads, err)
+	}
+	last, err := strconv.Atoi(threads[len(threads)-1].Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tid := trace(t, last)
+	got, err := (target.Finder{Proc: openProc(t)}).Traced(containerOf(t, init))
+	if err != nil || len(got) != 1 || got[0].PID != 1 || got[0].TracerPID != tid {
+		t.Errorf("Traced() = %+v, %v, want PID 1, a thread of which thread %d traces", got, err, tid)
 	}
 }
 

@@ -22,6 +22,8 @@ type Proc interface {
 	scan.Reader
 	// Children lists children of a process; it may leave some out, and fails with kernel.ErrNoChildren where it cannot tell.
 	Children(pid int) ([]int, error)
+	// Tracers tells which threads trace the threads of a process.
+	Tracers(pid int) ([]int, error)
 }
 
 // Finder finds the targets of acts. It keeps no memory: every look is a new one.

@@ -41,22 +41,45 @@ func (f Finder) Traced(c inventory.Container) ([]Traced, error) {
 		if !c.Encloses(identity) {
 			continue
 		}
-		foreign, err := f.foreignTracer(c, p.PID, identity.TracerPID)
+		tracer, err := f.holder(c, p.PID)
 		if err != nil {
 			return nil, err
 		}
-		if foreign {
-			traced = append(traced, f.tracedBy(c, p, identity))
+		if tracer != 0 {
+			traced = append(traced, f.tracedBy(c, p, identity, tracer))
 		}
 	}
 	return traced, nil
 }
 
+// holder is a tracer of any thread of a process of a container that is not known to end with the container; 0 when there is none.
+func (f Finder) holder(c inventory.Container, pid int) (int, error) {
+	tracers, err := f.tracers(pid)
+	if err != nil {
+		return 0, err
+	}
+	for _, tracer := range tracers {
+		if foreign, err := f.foreignTracer(c, pid, tracer); foreign || err != nil {
+			return tracer, err
+		}
+	}
+	return 0, nil
+}
+
+// tracers are the tracers of all threads of a process; one that has ended has none.
+func (f Finder) tracers(pid int) ([]int, error) {
+	tracers, err := f.Proc.Tracers(pid)
+	if err != nil && !kernel.IsVanished(err) {
+		return nil, fmt.Errorf("looking for tracers of process %d: %w", pid, err)
+	}
+	return tracers, nil
+}
+
 // tracedBy names a process and its tracer. A tracer of which no more can be read is told by its PID alone.
-func (f Finder) tracedBy(c inventory.Container, p kernel.Process, identity scan.Identity) Traced {
-	traced := Traced{PID: identity.NamespacePIDs[c.Depth-1], Command: p.Command, TracerPID: identity.TracerPID}
-	if tracer, err := f.Proc.Process(identity.TracerPID); err == nil {
-		traced.TracerCommand = tracer.Command
+func (f Finder) tracedBy(c inventory.Container, p kernel.Process, identity scan.Identity, tracer int) Traced {
+	traced := Traced{PID: identity.NamespacePIDs[c.Depth-1], Command: p.Command, TracerPID: tracer}
+	if process, err := f.Proc.Process(tracer); err == nil {
+		traced.TracerCommand = process.Command
 	}
 	return traced
 }
@@ -81,12 +104,6 @@ func (f Finder) foreignTracer(c inventory.Container, pid, tracer int) (bool, err
 // tracedStill looks once more at a process whose tracer is gone. The kernel has let go of it by then, but another may have come,
 // of which nothing is known.
 func (f Finder) tracedStill(pid int) (bool, error) {
-	identity, err := f.Proc.Identity(pid)
-	switch {
-	case kernel.IsVanished(err):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("looking for a tracer of process %d: %w", pid, err)
-	}
-	return identity.TracerPID != 0, nil
+	tracers, err := f.tracers(pid)
+	return len(tracers) > 0, err
 }

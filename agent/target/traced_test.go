@@ -77,6 +77,12 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 			},
 			[]target.Traced{{PID: 1, Command: "p100", TracerPID: 300, TracerCommand: "gdb"}},
 		},
+		"one of which a tracer holds another thread than the first": {
+			func(n *targettest.Node) {
+				debugger(onHost)(n)
+				n.Change(203, func(p *targettest.Process) { p.TracerPID, p.ThreadTracer = parent, 300 })
+			}, held,
+		},
 		"none of another container": {
 			func(n *targettest.Node) {
 				debugger(onHost)(n)
@@ -100,6 +106,12 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 			func(n *targettest.Node) {
 				debugger(onHost)(n)
 				happens("identity 203", func(n *targettest.Node) { n.Reap(203) })(n)
+			}, nil,
+		},
+		"none that ends a bit later": {
+			func(n *targettest.Node) {
+				debugger(onHost)(n)
+				happens("tracers 203", func(n *targettest.Node) { n.Reap(203) })(n)
 			}, nil,
 		},
 		"none that is let go meanwhile": {
@@ -140,7 +152,7 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 
 func TestTracedFailsWhenItCannotBeKnown(t *testing.T) {
 	t.Parallel()
-	for _, call := range []string{"processes", "identity 203", "identity 300", fmt.Sprint("identity ", os.Getpid())} {
+	for _, call := range []string{"processes", "identity 203", "tracers 203", "identity 300", fmt.Sprint("identity ", os.Getpid())} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			n := newNode()
@@ -159,7 +171,7 @@ func TestTracedFailsWhenATraceeCannotBeReadAgain(t *testing.T) {
 	n := newNode()
 	traceLive(999)(n)
 	c := mustContainer(t, n)
-	happens("identity 999", func(n *targettest.Node) { n.Fail("identity 203", targettest.ErrBroken) })(n)
+	happens("identity 999", func(n *targettest.Node) { n.Fail("tracers 203", targettest.ErrBroken) })(n)
 	if got, err := n.Finder().Traced(c); !errors.Is(err, targettest.ErrBroken) {
 		t.Errorf("Traced() = %+v, %v, want %v", got, err, targettest.ErrBroken)
 	}
