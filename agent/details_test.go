@@ -78,6 +78,42 @@ func TestAParentIsFrozenWithItsOwnCgroup(t *testing.T) {
 	}
 }
 
+// What a tracer holds ends when that one waits, and the container not before, unless the tracer ends with it.
+func TestARestartCannotHelpAParentThatIsTracedFromOutside(t *testing.T) {
+	t.Parallel()
+	const parent, tracer = appPID + 500, appPID + 600
+	for about, tc := range map[string]struct {
+		put  func(*node) // the tracer
+		want bool
+	}{
+		"on the node":          {func(n *node) { n.process(tracer, 1, "S", hostNS, "/user.slice", tracer) }, true},
+		"in another container": {func(n *node) { n.process(tracer, 1, "S", appNS+1, "/kubepods/gdb/bbbb", tracer, 7) }, true},
+		"in the container":     {func(n *node) { n.process(tracer, appPID, "S", appNS, "/kubepods/web/"+appID, tracer, 600) }, false},
+		"nested in it":         {func(n *node) { n.process(tracer, appPID, "S", appNS+1, "/kubepods/web/"+appID, tracer, 600, 1) }, false},
+		"gone":                 {func(*node) {}, false},
+	} {
+		t.Run(about, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n, s := newNode(t), newServer(t)
+				n.process(parent, appPID, "S", appNS, "/kubepods/web/"+appID, parent, 500)
+				n.write(fmt.Sprintf("%d/status", parent), fmt.Sprintf("Name:\tapi\nTracerPid:\t%d\nNSpid:\t%d\t500\n", tracer, parent))
+				n.thread(parent, "t (tracing stop)")
+				n.process(parent+1, parent, "Z", appNS, "/", parent+1, 501)
+				tc.put(n)
+				a, _ := newAgent(t, n, s)
+				defer run(t, a)()
+				pass(1)
+				wantCalls(t, s, "at the second look", "get", "spec", "status")
+				seen := s.report(t).Status.Observed.Containers[0].Parents[0]
+				if seen.Cause != v1alpha1.CauseParentTraced || slices.Contains(seen.CannotHelp, v1alpha1.RemedyRestartContainer) != tc.want {
+					t.Errorf("%s with %v, want ParentTraced, and that a restart cannot help: %t", seen.Cause, seen.CannotHelp, tc.want)
+				}
+			})
+		})
+	}
+}
+
 func TestRunTellsHowFarPIDsAreUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -196,7 +196,7 @@ func (n *node) Sandboxes(context.Context) ([]*runtimeapi.PodSandbox, error) {
 }
 
 func (n *node) Containers(context.Context) ([]*runtimeapi.Container, error) {
-	return []*runtimeapi.Container{{Id: appID, Labels: map[string]string{
+	return []*runtimeapi.Container{{Id: appID, State: runtimeapi.ContainerState_CONTAINER_RUNNING, Labels: map[string]string{
 		"io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.name": "web", "io.kubernetes.pod.uid": "uid-web",
 		"io.kubernetes.container.name": "app",
 	}}}, n.failing()

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/diagnose"
 	"github.com/zombie-operator/zombie-operator/agent/evidence"
 	"github.com/zombie-operator/zombie-operator/agent/observe"
@@ -28,10 +29,20 @@ func (a *Agent) parents(s sorted, now time.Time) map[scan.Key]diagnose.Evidence 
 		for _, subject := range worst(counted, slices.Concat(s.zombies[c.ID], s.fresh[c.ID])) {
 			subject.ReaperHolds, subject.ContainerInit, subject.ContainerNamespace = reaperHolds, initOf(c), c.Namespace
 			subject.Frozen = a.frozen(c.ID, subject.Parent.Cgroups)
+			subject.TracerOutside = a.tracerOutside(c.Container, subject.Parent)
 			subjects = append(subjects, subject)
 		}
 	}
 	return a.Evidence.Look(subjects)
+}
+
+// tracerOutside is whether a parent is known to be traced by one that does not end with its container.
+func (a *Agent) tracerOutside(c attribute.Container, parent scan.Parent) bool {
+	if parent.TracerPID == 0 || c.Namespace == 0 {
+		return false
+	}
+	tracer, err := a.Proc.Identity(parent.TracerPID)
+	return err == nil && tracer.Namespace != 0 && c.IsHeldUp(parent.PID, tracer)
 }
 
 // worst are the holders with most zombies: of those whose zombies count, and of the others.

@@ -21,8 +21,33 @@ type Container struct {
 	Depth int
 	// Joined says that its first process is not the first of that namespace: it came into one of others, who may have ended.
 	Joined bool
+	// Shared says that others are, were, or may have been at home in that namespace: they joined it, as `kubectl debug --target` does.
+	Shared bool
 	// Cgroup is the path of the container's cgroup, as seen by the agent.
 	Cgroup string
+}
+
+// InCgroup says whether a process is in the cgroup of the container or below it.
+func (c Container) InCgroup(who scan.Identity) bool {
+	return slices.ContainsFunc(who.Cgroups, func(path string) bool {
+		return path == c.Cgroup || strings.HasPrefix(path, c.Cgroup+"/")
+	})
+}
+
+// Encloses says whether a process is known to be in the PID namespace of the container or in one nested in it, so that the
+// kernel ends it with the first process of that namespace.
+func (c Container) Encloses(who scan.Identity) bool {
+	return c.Namespace != 0 && who.Namespace == c.Namespace || len(who.NamespacePIDs) > c.Depth && c.InCgroup(who)
+}
+
+// IsHeldUp says whether a tracer may keep the container from ending when it traces one of its processes. What is killed stays a
+// zombie until its tracer waits or ends, and the first process of a PID namespace ends after all others. Where the container's
+// first process is not that, it alone has to end, and no tracer is known to end with it.
+func (c Container) IsHeldUp(tracee int, tracer scan.Identity) bool {
+	if c.Joined {
+		return tracee == c.InitPID
+	}
+	return !c.Encloses(tracer)
 }
 
 // Place says where a zombie belongs.
@@ -97,10 +122,11 @@ func (t Table) Attribute(zombie scan.Zombie, parent *scan.Parent) Verdict {
 }
 
 // byNamespaceAlone judges a zombie of which no cgroup tells: it is that of the only container that is, and was, at home in
-// its PID namespace. A parent in there is not of that container, so others are at home too.
+// its PID namespace. A parent in there is not of that container, so others are at home too. Of a container that joined, on v1
+// nothing tells its zombies from those of the other once it has ended: the caller has to know that it was there.
 func (t Table) byNamespaceAlone(zombie scan.Zombie, parent *scan.Parent) Verdict {
 	sharers := t.byNamespace[zombie.Namespace]
-	if len(sharers) != 1 || sharers[0].Joined || parent.Namespace == zombie.Namespace || beside(sharers[0], zombie) {
+	if len(sharers) != 1 || sharers[0].Joined || sharers[0].Shared || parent.Namespace == zombie.Namespace || beside(sharers[0], zombie) {
 		return Verdict{Place: Unknown}
 	}
 	return Verdict{Place: ParentOutside, ContainerID: sharers[0].ID}

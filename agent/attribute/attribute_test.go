@@ -219,21 +219,24 @@ func TestAttributeByThePIDNamespaceAlone(t *testing.T) {
 	const beside = "/kubepods/p1/debug" // another container of the pod, which has ended
 	tests := map[string]struct {
 		joined bool
+		shared bool
 		zombie scan.Zombie
 		parent *scan.Parent
 		want   Place
 	}{
-		"it is of the container that is at home there":                   {false, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), ParentOutside},
-		"a process that joined no cgroup is of that container too":       {false, zombie(ownNS, at(1010, 10), shim), parent(hostNS, at(900), shim), ParentOutside},
-		"a container that joined it may not be the only one there":       {true, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), Unknown},
-		"a parent in there that is in no container is of another one":    {false, zombie(ownNS, at(1010, 10)), parent(ownNS, at(1005, 5), "/x"), Unknown},
-		"a cgroup of the pod tells of another container, that has ended": {false, zombie(ownNS, at(1010, 10), beside), parent(hostNS, at(900), shim), Unknown},
+		"it is of the container that is at home there":                    {false, false, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), ParentOutside},
+		"a process that joined no cgroup is of that container too":        {false, false, zombie(ownNS, at(1010, 10), shim), parent(hostNS, at(900), shim), ParentOutside},
+		"a container that joined it may not be the only one there":        {true, false, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), Unknown},
+		"one that was joined is not the only one that was there":          {false, true, zombie(ownNS, at(1010, 10)), parent(hostNS, at(900), shim), Unknown},
+		"nor if the zombie shows where it is started from, as on hybrids": {false, true, zombie(ownNS, at(1010, 10), shim), parent(hostNS, at(900), shim), Unknown},
+		"a parent in there that is in no container is of another one":     {false, false, zombie(ownNS, at(1010, 10)), parent(ownNS, at(1005, 5), "/x"), Unknown},
+		"a cgroup of the pod tells of another container, that has ended":  {false, false, zombie(ownNS, at(1010, 10), beside), parent(hostNS, at(900), shim), Unknown},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := containers()[0]
-			c.Joined = tc.joined
+			c.Joined, c.Shared = tc.joined, tc.shared
 			if got := NewTable(hostNS, []Container{c}).Attribute(tc.zombie, tc.parent); got.Place != tc.want {
 				t.Errorf("Attribute() = %+v, want place %d", got, tc.want)
 			}

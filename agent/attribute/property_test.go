@@ -52,7 +52,8 @@ func (m *imagined) table(w *world) Table {
 			continue
 		}
 		containers = append(containers, Container{
-			ID: id, InitPID: init.pid(), Namespace: m.inode(init.space()), Depth: len(init.pids), Joined: !init.isInit(), Cgroup: w.cgroups[id],
+			ID: id, InitPID: init.pid(), Namespace: m.inode(init.space()), Depth: len(init.pids),
+			Joined: !init.isInit(), Shared: w.shared(id), Cgroup: w.cgroups[id],
 		})
 	}
 	return NewTable(m.inode(w.host()), containers)
@@ -65,7 +66,7 @@ func TestAttributeNeverNamesAWrongContainer(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		m := &imagined{last: map[*space]int{}, inodes: map[*space]uint64{}, blind: random.IntN(5) == 0}
 		// Without PID namespaces nothing tells that a process is not of the container in whose cgroup it is.
-		w := newWorld(random, m, nature{v2: random.IntN(2) == 0, hostPID: true, strays: !m.blind})
+		w := newWorld(random, m, nature{v2: random.IntN(2) == 0, hostPID: true, strays: !m.blind, blind: m.blind})
 		for range 120 {
 			w.step()
 		}

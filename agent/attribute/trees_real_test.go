@@ -173,8 +173,8 @@ func (g *grower) containers(w *world) []Container {
 		identity, err := g.proc.Identity(pid)
 		g.forest.must("reading where a container is", err)
 		containers = append(containers, Container{
-			ID: id, InitPID: pid, Namespace: identity.Namespace, Depth: len(identity.NamespacePIDs), Joined: HasJoined(identity),
-			Cgroup: CgroupOf(id, identity.Cgroups),
+			ID: id, InitPID: pid, Namespace: identity.Namespace, Depth: len(identity.NamespacePIDs),
+			Joined: HasJoined(identity), Shared: w.shared(id), Cgroup: CgroupOf(id, identity.Cgroups),
 		})
 	}
 	return containers

@@ -24,6 +24,7 @@ type nature struct {
 	v2      bool // zombies show their cgroup
 	hostPID bool // there are hostPID pods
 	strays  bool // processes move into the cgroups of other containers, be they in their PID namespace or not
+	blind   bool // PID namespaces cannot be read
 }
 
 // A machine lets happen what a world decides.
@@ -70,12 +71,9 @@ func newWorld(random *rand.Rand, m machine, n nature) *world {
 	w := &world{nature: n, machine: m, random: random, inits: map[string]*process{}, cgroups: map[string]string{}}
 	root := w.spawn(&process{spaces: []*space{{}}, cgroup: nodeInit})
 	shim := w.spawn(&process{parent: root, spaces: root.spaces, cgroup: nodeShim})
-	shapes := []func(*process, string) (starter *process, spaces []*space){ownSpaces, ownSpaces, w.sharedSpaces, w.nestedSpaces}
+	shapes := []func(*process, string) (starter *process, spaces []*space){ownSpaces, ownSpaces, w.sharedSpaces, w.nestedSpaces, w.targetSpaces}
 	if w.hostPID {
 		shapes = append(shapes, hostSpaces)
-	}
-	if w.v2 {
-		shapes = append(shapes, w.targetSpaces)
 	}
 	for pod := range 1 + random.IntN(4) {
 		cgroup := fmt.Sprintf("/kubepods/pod%d", pod)
@@ -109,8 +107,7 @@ func (w *world) sharedSpaces(shim *process, cgroup string) (*process, []*space) 
 	return shim, pause.spaces
 }
 
-// targetSpaces is a container and those that debug it in its namespace. On v1 nothing tells their zombies from its own once
-// they have ended.
+// targetSpaces is a container and those that debug it in its namespace.
 func (w *world) targetSpaces(shim *process, cgroup string) (*process, []*space) {
 	return shim, w.addContainer(shim, nil, cgroup).spaces
 }
@@ -118,6 +115,11 @@ func (w *world) targetSpaces(shim *process, cgroup string) (*process, []*space) 
 // nestedSpaces is a node in a container of a node: what starts containers there is in a namespace of its own.
 func (w *world) nestedSpaces(shim *process, _ string) (*process, []*space) {
 	return w.spawn(&process{parent: shim, spaces: shim.below(), cgroup: "/machine/node"}), nil
+}
+
+// shared says that a container's PID namespace is, or was, home to another container too.
+func (w *world) shared(id string) bool {
+	return slices.ContainsFunc(w.ids, func(other string) bool { return other != id && w.inits[other].space() == w.inits[id].space() })
 }
 
 func (w *world) spawn(p *process) *process {
@@ -262,8 +264,11 @@ func (w *world) zombies() []*process {
 	return slices.DeleteFunc(slices.Clone(w.processes), func(p *process) bool { return !p.dead || p.reaped })
 }
 
-// wrong says what is wrong with the verdict on a zombie; saying nothing of it is never wrong.
+// wrong says what is wrong with the verdict on a zombie. That nothing is known of it is wrong only where it is plain.
 func (w *world) wrong(z *process, verdict Verdict) string {
+	if verdict.Place == Unknown && w.plain(z) {
+		return "it is plain where it belongs"
+	}
 	if verdict.Place == Unknown {
 		return ""
 	}
@@ -302,4 +307,27 @@ func (w *world) wrongHost(z *process) string {
 		return "it is in a container"
 	}
 	return ""
+}
+
+// plain says that a zombie and its parent show where it belongs, and that nothing they show speaks against it.
+func (w *world) plain(z *process) bool {
+	home, init := z.container, w.inits[z.container]
+	switch {
+	case z.stray, z.parent.stray:
+		return false
+	case home == "" && z.parent.container == "":
+		return !w.blind && z.space() == w.host()
+	case home == "", init.dead, z == init:
+		return false
+	case init.space() == w.host() && (z.space() != w.host() || z.parent.space() != w.host()):
+		return false // all namespaces are nested in the host's
+	case z.parent.container == home:
+		return true
+	case z.parent.container != "":
+		return false
+	case w.v2:
+		return true
+	}
+	// The PID namespace alone is left.
+	return !w.blind && init.isInit() && !w.shared(home) && z.space() == init.space() && z.parent.space() != z.space()
 }

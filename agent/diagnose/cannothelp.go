@@ -23,11 +23,14 @@ var cannot = []struct {
 	{v1alpha1.RemedySIGTERM, func(e Evidence) bool {
 		return e.held() || e.State == stateStopped || (e.hangs() && e.HandlesTerm) || e.endHelpsNot()
 	}},
-	// SIGKILL ends what is stopped, traced, frozen by cgroup v2 or in a killable sleep; what cgroup v1 froze shows as D.
+	// SIGKILL ends what is stopped, traced (its zombies pass on, though it stays one itself until its tracer waits), frozen by cgroup v2 or in a killable sleep; what cgroup v1 froze shows as D.
 	{v1alpha1.RemedySIGKILL, func(e Evidence) bool { return e.PID == 0 || e.endHelpsNot() }},
 	// The end of PID 1 waits for the end of every process of its namespace. A restart of what is frozen is not done: on cgroup v1 it
-	// would hang, on cgroup v2 it would take what the one who froze it is at work on.
-	{v1alpha1.RemedyRestartContainer, func(e Evidence) bool { return (e.PID == 0 && !e.SameNamespace) || e.unkillable() || e.Frozen }},
+	// would hang, on cgroup v2 it would take what the one who froze it is at work on. What is traced ends when its tracer waits: the
+	// tracer must be one that ends with the container.
+	{v1alpha1.RemedyRestartContainer, func(e Evidence) bool {
+		return (e.PID == 0 && !e.SameNamespace) || e.unkillable() || e.Frozen || e.TracerOutside
+	}},
 }
 
 func cannotHelp(e Evidence) []v1alpha1.Remedy {

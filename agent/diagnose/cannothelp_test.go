@@ -48,6 +48,8 @@ func TestRemediesThatCannotHelp(t *testing.T) {
 		"what hangs in D takes nothing":                                 {with(func(e *Evidence) { e.State, e.StateNow, e.Caught = "D", "D", true }), []v1alpha1.Remedy{child, cont, hup, term, kill, restart}},
 		"beside a thread that hangs in D another may take SIGCHLD":      {with(func(e *Evidence) { e.State, e.OthersRun, e.Caught = "D", true, true }), []v1alpha1.Remedy{cont, term, kill, restart}},
 		"what a tracer holds takes SIGKILL and a restart only":          {with(func(e *Evidence) { e.State, e.StateNow, e.Caught = "t", "t", true }), []v1alpha1.Remedy{child, cont, hup, term}},
+		"what a tracer outside holds takes SIGKILL only":                {with(func(e *Evidence) { e.State, e.StateNow, e.TracerOutside = "t", "t", true }), []v1alpha1.Remedy{child, cont, hup, term, restart}},
+		"what runs under a tracer outside is not restarted":             {with(func(e *Evidence) { e.Caught, e.TracerOutside = true, true }), []v1alpha1.Remedy{cont, restart}},
 		"nothing inside the container helps against an outside parent":  {with(func(e *Evidence) { e.PID, e.Caught = 0, true }), []v1alpha1.Remedy{child, cont, hup, term, kill, restart}},
 		"an outside parent that could not be read is outside as well":   {Evidence{}, []v1alpha1.Remedy{child, cont, hup, term, kill, restart}},
 		"what waits for a child of vfork() takes what ends it":          {with(func(e *Evidence) { e.State, e.StateNow, e.Wchan = "D", "D", "kernel_clone" }), []v1alpha1.Remedy{child, cont}},

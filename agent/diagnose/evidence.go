@@ -31,6 +31,9 @@ type Evidence struct {
 	OthersRun bool
 	// Frozen is whether its cgroup is frozen.
 	Frozen bool
+	// TracerOutside is whether a tracer that is known not to end with the container traces it. That may be known of a parent that
+	// could not be read.
+	TracerOutside bool
 	// Blocked is whether SIGCHLD is blocked in every thread.
 	Blocked bool
 	// Pending is whether SIGCHLD is pending for the process, and was at the last look too.

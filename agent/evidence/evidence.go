@@ -45,6 +45,8 @@ type Subject struct {
 	Reaped int
 	// Frozen is whether its cgroup is frozen, ReaperHolds whether PID 1 of the container holds zombies itself.
 	Frozen, ReaperHolds bool
+	// TracerOutside is whether its tracer is known not to end with the container.
+	TracerOutside bool
 	// ThreadsOnly says that neither its files nor its program are to be looked at.
 	ThreadsOnly bool
 	// ContainerInit is PID 1 of the container, as a process of the host; the zero Key when that is not known.
@@ -93,6 +95,7 @@ func (g *Gatherer) Look(subjects []Subject) map[scan.Key]diagnose.Evidence {
 			Reaped:        s.Reaped,
 			Frozen:        s.Frozen,
 			ReaperHolds:   s.ReaperHolds,
+			TracerOutside: s.TracerOutside,
 		}
 		if s.ContainerInit != (scan.Key{}) {
 			e.InitInImage = g.peek.InitInImage(s.ContainerInit)

@@ -265,11 +265,12 @@ func TestWhatIsKnownWithoutTheParent(t *testing.T) {
 	f := fake{start: 1000}
 	s := Subject{
 		Parent: scan.Parent{Key: scan.Key{PID: 100, StartTicks: 1000}, Command: "a\nb\xff" + strings.Repeat("x", v1alpha1.MaxCommand)},
-		PID:    7, Zombies: 9, Moved: 3, MovedFrom: "\x1b[31m", Reaped: 5, Frozen: true, ReaperHolds: true, ContainerInit: scan.Key{PID: 90, StartTicks: 9},
+		PID:    7, Zombies: 9, Moved: 3, MovedFrom: "\x1b[31m", Reaped: 5, Frozen: true, ReaperHolds: true, TracerOutside: true,
+		ContainerInit: scan.Key{PID: 90, StartTicks: 9},
 	}
 	want := diagnose.Evidence{
 		Command: "a?b?" + strings.Repeat("x", v1alpha1.MaxCommand-len("a?b?")), PID: 7, Zombies: 9, Moved: 3, MovedFrom: "?[31m", Reaped: 5,
-		Frozen: true, ReaperHolds: true, InitInImage: "/usr/bin/tini",
+		Frozen: true, ReaperHolds: true, TracerOutside: true, InitInImage: "/usr/bin/tini",
 	}
 	got := New(&f, &f).Look([]Subject{s})[s.Parent.Key]
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -85,13 +85,11 @@ func (s *Socket) Sandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error
 	return answer.GetItems(), s.explain("listing pod sandboxes", err)
 }
 
-// Containers lists the containers that run.
+// Containers lists the containers, those that ended included, as the kubelet does every second.
 func (s *Socket) Containers(ctx context.Context) ([]*runtimeapi.Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	answer, err := s.client.ListContainers(ctx, &runtimeapi.ListContainersRequest{Filter: &runtimeapi.ContainerFilter{
-		State: &runtimeapi.ContainerStateValue{State: runtimeapi.ContainerState_CONTAINER_RUNNING},
-	}})
+	answer, err := s.client.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
 	return answer.GetContainers(), s.explain("listing containers", err)
 }
 

@@ -76,7 +76,7 @@ func (s *Socket) Successor(ctx context.Context, podUID, name, ended string) (str
 	if err != nil {
 		return "", err
 	}
-	for _, c := range listed {
+	for _, c := range running(listed) {
 		if podOf(c).UID == podUID && c.GetLabels()[labelContainerName] == name && c.GetId() != ended {
 			return c.GetId(), nil
 		}

@@ -203,9 +203,15 @@ func TestSocketSaysWhetherAContainerRuns(t *testing.T) {
 func TestSocketFindsTheSuccessorOfAContainer(t *testing.T) {
 	t.Parallel()
 	container := func(id, pod, name string) *runtimeapi.Container {
-		return &runtimeapi.Container{Id: id, Labels: map[string]string{labelPodUID: pod, labelContainerName: name}}
+		return &runtimeapi.Container{
+			Id: id, State: runtimeapi.ContainerState_CONTAINER_RUNNING, Labels: map[string]string{labelPodUID: pod, labelContainerName: name},
+		}
 	}
-	strangers := []*runtimeapi.Container{container("old", "pod-1", "app"), container("a", "pod-2", "app"), container("b", "pod-1", "sidecar"), container("c", "", "")}
+	strangers := []*runtimeapi.Container{
+		container("old", "pod-1", "app"), container("a", "pod-2", "app"), container("b", "pod-1", "sidecar"), container("c", "", ""),
+		container("older", "pod-1", "app"),
+	}
+	strangers[4].State = runtimeapi.ContainerState_CONTAINER_EXITED
 	tests := map[string]struct {
 		listed []*runtimeapi.Container
 		err    error

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -41,6 +42,31 @@ func fateOf(proc Kernel, c Container) (fate, error) {
 
 func isDead(process kernel.Process) bool {
 	return process.State == kernel.StateZombie && process.Threads <= 1
+}
+
+// clockTolerance is how far apart the start of a first process may be by the runtime and by the kernel. Clocks are set by a second
+// or less all the time, when the network's time is a little off, while it takes longer than this for a PID to come round again.
+const clockTolerance = 5 * time.Second
+
+// startedWith fails unless a process started when the runtime says that the container did. One that got the PID of a first
+// process which is long gone started later. The runtime reads the clock on the wall twice, when it makes a container and when the
+// first process runs, while the kernel counts from the boot: where that clock was set by more than the tolerance since, forwards or
+// back, the two do not fit together, and the process is not believed to be the container's.
+func startedWith(proc Kernel, process kernel.Process, status *runtimeapi.ContainerStatus) error {
+	clocks, err := proc.Clocks()
+	if err != nil {
+		return fmt.Errorf("reading when process %d started: %w", process.PID, err)
+	}
+	if !between(status, time.Now().Add(-clocks.StartedFor(process))) {
+		return fmt.Errorf("process %d is dead and did not start when the container did: %w", process.PID, ErrNotOurs)
+	}
+	return nil
+}
+
+// between says whether a time is one between the creation of a container and its start, which is in 1970 until it is started.
+func between(status *runtimeapi.ContainerStatus, at time.Time) bool {
+	created, started := time.Unix(0, status.GetCreatedAt()), time.Unix(0, status.GetStartedAt())
+	return !at.Before(created.Add(-clockTolerance)) && !at.After(started.Add(clockTolerance))
 }
 
 // Lives says whether the first process of a container is still the one that was seen, and not dead.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -70,6 +72,56 @@ func TestRefreshFindsAContainerThatWasDeadBefore(t *testing.T) {
 	}
 	if log.Len() > 0 || !i.Pods()[web] {
 		t.Errorf("pods = %v, want all of web known; log: %s", i.Pods(), log)
+	}
+}
+
+// What has the PID of a first process that is gone is not the container's, be it dead as well.
+func TestRefreshBelievesOfADeadContainerWhatTheKernelConfirms(t *testing.T) {
+	t.Parallel()
+	const minute, nearly = time.Minute, 5 * time.Second
+	another := scan.Identity{Namespace: 77, NamespacePIDs: []int{10, 4711}, Cgroups: []string{"/kubepods/other"}}
+	own := scan.Identity{Namespace: 10, NamespacePIDs: []int{10, 1}, Cgroups: []string{"/kubepods/w1"}}
+	tests := map[string]struct {
+		happen func(*node)
+		want   bool
+	}{
+		"on v1 that it started between the container's creation and its start": {func(n *node) { n.tell("w1", -minute, minute) }, true},
+		"on v1 that it started then, nearly, at the start":                     {func(n *node) { n.tell("w1", -minute, -nearly) }, true},
+		"on v1 that it started then, nearly, at the creation":                  {func(n *node) { n.tell("w1", nearly, minute) }, true},
+		"on v2 that it is in the container's cgroup, whatever the clocks say": {func(n *node) {
+			n.identities[10], n.clocksErr = own, errBroken
+			n.tell("w1", minute, 2*minute)
+		}, true},
+		"but not of one in the cgroup of another container": {func(n *node) { n.identities[10] = another }, false},
+		"but not of one that started later":                 {func(n *node) { n.tell("w1", -minute, -nearly-1) }, false},
+		"but not of one that started before, or so it seems as the clock was set back": {
+			func(n *node) { n.tell("w1", nearly+1, minute) }, false,
+		},
+		"but not of a container that was not started yet": {func(n *node) { n.statuses["w1"].Status.StartedAt = 0 }, false},
+		"but not of one that started nobody knows when":   {func(n *node) { n.clocksErr = errBroken }, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode()
+				web := n.addPod("web")
+				n.add(web, "w1", 10)
+				n.add(n.addPod("other"), "o1", 20)
+				n.die()
+				tc.happen(n)
+				i, log := newInventory(n)
+				mustRefresh(t, i)
+				want := []string{}
+				if tc.want {
+					want = append(want, "w1")
+				}
+				wantDead(t, i, want...)
+				if i.Pods()[web] != tc.want || (log.Len() == 0) != tc.want {
+					t.Errorf("pods = %v, want all of web known: %t; log: %s", i.Pods(), tc.want, log)
+				}
+			})
+		})
 	}
 }
 

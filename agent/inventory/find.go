@@ -9,7 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
+	"syscall"
 )
 
 // UsualSockets are the paths at which container runtimes listen for the kubelet by default, in the order in which they are
@@ -23,19 +23,17 @@ var UsualSockets = []string{
 	"/run/containerd/containerd.sock",               // containerd
 }
 
-// dialTimeout is how long a socket has to take a connection; a runtime that lives takes it at once.
-const dialTimeout = time.Second
-
 // FindSocket returns the first of the candidates on which somebody listens: the socket of a runtime that was removed stays until
-// the next boot. Where none is found, the error names them and what to do.
+// the next boot, and refuses. A runtime that hangs takes no connection either, but is still the node's: another one that is there
+// too would say that no pod runs. Where none is found, the error names them and what to do.
 func FindSocket(candidates []string) (string, error) {
 	var trouble error
 	for _, path := range candidates {
 		info, err := os.Stat(path)
 		switch {
 		case err == nil && info.Mode().Type() == fs.ModeSocket:
-			if err = listens(path); err == nil {
-				return path, nil
+			if err = connect(path); !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
+				return path, nil // what is wrong with it is told by whoever connects to it
 			}
 		case err == nil:
 			err = &fs.PathError{Op: "using", Path: path, Err: errNoSocket}
@@ -48,8 +46,8 @@ func FindSocket(candidates []string) (string, error) {
 		strings.Join(candidates, ", "), cmp.Or(trouble, fs.ErrNotExist))
 }
 
-func listens(path string) error {
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(context.Background(), "unix", path)
+func connect(path string) error {
+	conn, err := new(net.Dialer).DialContext(context.Background(), "unix", path) // the kernel lets nobody wait here
 	if err != nil {
 		return fmt.Errorf("trying socket %q: %w", path, err)
 	}

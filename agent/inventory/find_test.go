@@ -3,10 +3,13 @@ package inventory
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFindSocketTakesTheFirstThatIsASocket(t *testing.T) {
@@ -29,6 +32,7 @@ func TestFindSocketTakesTheFirstThatIsASocket(t *testing.T) {
 		"after what is none":                     {[]string{path("file"), dir, path("one")}, path("one")},
 		"by a link, as /var/run often is one":    {[]string{path("link"), path("one")}, path("link")},
 		"after what cannot be looked at, a loop": {[]string{loop(t), path("one")}, path("one")},
+		"after one of a runtime that is gone":    {[]string{deserted(t), path("one")}, path("one")},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -37,6 +41,40 @@ func TestFindSocketTakesTheFirstThatIsASocket(t *testing.T) {
 				t.Errorf("FindSocket() = %q, %v, want %q", got, err, tc.want)
 			}
 		})
+	}
+}
+
+// deserted is a socket on which nobody listens any more.
+func deserted(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "deserted.sock")
+	listener := listen(t, path)
+	listener.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// While a runtime hangs, another one must not be asked: that of Docker says that no pod runs.
+func TestFindSocketKeepsToARuntimeThatTakesNoConnection(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	hung, other := filepath.Join(dir, "hung.sock"), filepath.Join(dir, "other.sock")
+	listener := listen(t, other)
+	t.Cleanup(func() { _ = listener.Close() })
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(socket) })
+	if err := errors.Join(unix.Bind(socket, &unix.SockaddrUnix{Name: hung}), unix.Listen(socket, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for connected := range 3 { // there is room for one, which nobody takes
+		if got, err := FindSocket([]string{hung, other}); got != hung || err != nil {
+			t.Errorf("FindSocket() = %q, %v after %d connections, want %q", got, err, connected, hung)
+		}
 	}
 }
 

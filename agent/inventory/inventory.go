@@ -34,7 +34,7 @@ const annotationTerminationMessagePath = "io.kubernetes.container.terminationMes
 type Runtime interface {
 	// Sandboxes lists the pod sandboxes that are ready.
 	Sandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error)
-	// Containers lists the containers that run.
+	// Containers lists the containers, those that ended included.
 	Containers(ctx context.Context) ([]*runtimeapi.Container, error)
 	// Container tells the details of one container, those of the runtime's own included.
 	Container(ctx context.Context, id string) (*runtimeapi.ContainerStatusResponse, error)
@@ -44,6 +44,7 @@ type Runtime interface {
 type Kernel interface {
 	Process(pid int) (kernel.Process, error)
 	Identity(pid int) (scan.Identity, error)
+	Clocks() (scan.Clocks, error)
 }
 
 // Pod identifies a pod. For a static pod the UID is the runtime's, not that of its mirror pod.
@@ -80,6 +81,8 @@ type Inventory struct {
 	incomplete map[Pod]bool
 	// unlisted counts, for each dead container, the lists in a row without it.
 	unlisted map[string]int
+	// endedBeside says of a container whether one that ended may have been in its PID namespace.
+	endedBeside map[string]bool
 	// troubled are the containers whose details could not be had the last time.
 	troubled map[string]bool
 }
@@ -95,6 +98,8 @@ func New(runtime Runtime, kernel Kernel, log *slog.Logger) *Inventory {
 		pods:       map[Pod]int{},
 		incomplete: map[Pod]bool{},
 		troubled:   map[string]bool{},
+
+		endedBeside: map[string]bool{},
 	}
 }
 
@@ -111,10 +116,12 @@ func (i *Inventory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refreshing containers: %w", err)
 	}
-	i.buryUnlisted(listed)
-	err = i.learn(ctx, listed)
+	runs := running(listed)
+	i.buryUnlisted(runs)
+	err = i.learn(ctx, runs)
+	i.noteGuests(listed)
 	if err != nil && len(i.containers)+len(i.dead) == 0 {
-		return fmt.Errorf("looking into any of %d containers (is the agent in the host's PID namespace, hostPID: true?): %w", len(listed), err)
+		return fmt.Errorf("looking into any of %d containers (is the agent in the host's PID namespace, hostPID: true?): %w", len(runs), err)
 	}
 	return nil
 }
@@ -209,7 +216,7 @@ func ownerOf(labeled interface{ GetLabels() map[string]string }) (pod Pod, name 
 }
 
 // examine looks at the first process of a container of which the runtime told the details. That it is in the container's
-// cgroup confirms what the runtime says; a zombie is in none on cgroup v1, so of a dead one the runtime's word must do.
+// cgroup confirms what the runtime says. A zombie is in none on cgroup v1: that a dead one started when the container did has to do.
 func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse) (Container, error) {
 	pid, err := initPID(answer.GetInfo())
 	if err != nil {
@@ -224,8 +231,14 @@ func examine(proc Kernel, id string, answer *runtimeapi.ContainerStatusResponse)
 		return Container{}, fmt.Errorf("reading first process of container %q: %w", id, err)
 	}
 	cgroup := attribute.CgroupOf(id, identity.Cgroups)
-	if cgroup == "" && pid != os.Getpid() && !isDead(process) { // in a cgroup namespace of its own the agent's own path is "/"
+	switch {
+	case cgroup != "", pid == os.Getpid(): // in a cgroup namespace of its own the agent's own path is "/"
+	case !isDead(process), len(identity.Cgroups) > 0:
 		return Container{}, fmt.Errorf("process %d is not in a cgroup of the container: %w", pid, ErrNotOurs)
+	default:
+		if err := startedWith(proc, process, answer.GetStatus()); err != nil {
+			return Container{}, err
+		}
 	}
 	return Container{
 		Container: attribute.Container{
@@ -267,7 +280,14 @@ func (i *Inventory) mergePods(sandboxes []*runtimeapi.PodSandbox) {
 }
 
 // Containers returns the running containers, sorted by pod and name.
-func (i *Inventory) Containers() []Container { return sorted(i.containers) }
+func (i *Inventory) Containers() []Container {
+	containers := sorted(i.containers)
+	for n, c := range containers {
+		// One that is not known may have joined any of its pod.
+		containers[n].Shared = c.Shared || i.endedBeside[c.ID] || i.incomplete[c.Pod]
+	}
+	return containers
+}
 
 func sorted(containers map[string]Container) []Container {
 	return slices.SortedFunc(maps.Values(containers), func(a, b Container) int {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -39,7 +40,11 @@ type node struct {
 	identities   map[int]scan.Identity
 	processErrs  map[int]error
 	identityErrs map[int]error
+	clocksErr    error
 }
+
+// uptime is how long the node is up.
+const uptime = time.Hour
 
 func newNode() *node {
 	return &node{
@@ -84,6 +89,20 @@ func (n *node) Identity(pid int) (scan.Identity, error) {
 	return identity, n.identityErrs[pid]
 }
 
+func (n *node) Clocks() (scan.Clocks, error) { return clocks{}, n.clocksErr }
+
+type clocks struct{ scan.Clocks }
+
+func (clocks) StartedFor(p kernel.Process) time.Duration {
+	return uptime - time.Duration(p.StartTicks)*time.Second/100
+}
+
+// tell makes the runtime tell when a container was created and started, counted from when process 10 was.
+func (n *node) tell(id string, created, started time.Duration) {
+	start := time.Now().Add(-clocks{}.StartedFor(kernel.Process{StartTicks: 10}))
+	n.statuses[id].Status.CreatedAt, n.statuses[id].Status.StartedAt = start.Add(created).UnixNano(), start.Add(started).UnixNano()
+}
+
 func (n *node) addPod(name string) Pod {
 	pod := Pod{Namespace: "shop", Name: name, UID: "uid-" + name}
 	n.sandboxes[name] = &runtimeapi.PodSandbox{
@@ -94,13 +113,16 @@ func (n *node) addPod(name string) Pod {
 
 // add lets a container of a pod run, with its first process.
 func (n *node) add(pod Pod, id string, pid int) {
-	n.containers[id] = &runtimeapi.Container{Id: id, Labels: map[string]string{
-		labelPodNamespace: pod.Namespace, labelPodName: pod.Name, labelPodUID: pod.UID, labelContainerName: "app-" + id,
-	}}
+	n.containers[id] = &runtimeapi.Container{
+		Id: id, State: runtimeapi.ContainerState_CONTAINER_RUNNING, CreatedAt: int64(pid), Labels: map[string]string{
+			labelPodNamespace: pod.Namespace, labelPodName: pod.Name, labelPodUID: pod.UID, labelContainerName: "app-" + id,
+		},
+	}
 	n.statuses[id] = &runtimeapi.ContainerStatusResponse{
 		Status: &runtimeapi.ContainerStatus{Id: id, Image: &runtimeapi.ImageSpec{Image: "sha256:1", UserSpecifiedImage: "registry/" + id}},
 		Info:   map[string]string{"info": fmt.Sprintf(`{"pid": %d, "sandboxID": "x"}`, pid)},
 	}
+	n.tell(id, -time.Second, time.Second)
 	n.processes[pid] = kernel.Process{PID: pid, State: "S", Threads: 1, StartTicks: uint64(pid)}
 	n.identities[pid] = scan.Identity{Namespace: uint64(pid), NamespacePIDs: []int{pid, 1}, Cgroups: []string{"/kubepods/" + id}}
 }
@@ -161,7 +183,7 @@ func TestRefreshLearnsContainersAndPods(t *testing.T) {
 	want := []Container{
 		container(job, "j1", 12, "registry/j1"), container(web, "w1", 10, "registry/w1"), container(web, "w2", 11, "sha256:1"),
 	}
-	want[2].Joined = true
+	want[2].Joined, want[2].Shared = true, true
 	if diff := cmp.Diff(want, i.Containers()); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}

@@ -66,12 +66,12 @@ func TestLimitsFailsOnWhatItCannotRead(t *testing.T) {
 //nolint:paralleltest // it counts the processes of the whole machine
 func TestRealLimitsCountZombies(t *testing.T) {
 	f := open(t, "/proc")
-	const zombies = 50
+	const zombies = 200
 	var grown int64
-	// Others start and end processes meanwhile, but rarely as many three times.
+	// Others start and end processes meanwhile, on a busy machine many, but rarely half as many three times.
 	for range 3 {
 		grown = grow(t, f, zombies)
-		if grown >= zombies-10 && grown <= zombies+10 {
+		if grown >= zombies/2 && grown <= zombies*3/2 {
 			return
 		}
 	}

@@ -38,6 +38,8 @@ type node struct {
 	zombies []scan.Key
 	outside int
 	left    []kernel.Process
+	// traced are its living processes that a tracer outside of it holds.
+	traced []target.Traced
 	// runs is what the runtime says of the old container, successor the ID of the new one.
 	runs      bool
 	successor string
@@ -48,14 +50,18 @@ type node struct {
 	// later is what happens on the node by itself, in order.
 	later []event
 
-	// look, count, askLeft, stop, exec and askRuns run when they are asked for.
+	// look, count, trace, askLeft, stop, exec and askRuns run when they are asked for.
 	look    func() error
 	count   func() error
+	trace   func() error
 	askLeft func() error
 	stop    func(ctx context.Context) error
 	exec    func(ctx context.Context) error
 	askRuns func() error
 }
+
+// debugged is a process of the container that a debugger of the node holds.
+var debugged = []target.Traced{{PID: 7, Command: "api", TracerPID: 4711, TracerCommand: "gdb\n"}}
 
 // event happens when the test ran for so long; whoever asks the node next sees it.
 type event struct {
@@ -158,6 +164,11 @@ func (n *node) Container(context.Context, *v1alpha1.ZombieRemediation) (inventor
 func (n *node) Zombies(inventory.Container) (target.Zombies, error) {
 	n.pass()
 	return target.Zombies{Held: n.zombies, Outside: n.outside}, call(n.count)
+}
+
+func (n *node) Traced(inventory.Container) ([]target.Traced, error) {
+	n.pass()
+	return n.traced, call(n.trace)
 }
 
 func (n *node) Left(zombies []scan.Key) ([]kernel.Process, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/zombie-operator/zombie-operator/agent/act"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
+	"github.com/zombie-operator/zombie-operator/agent/printable"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
@@ -38,6 +39,8 @@ type Finder interface {
 	Container(ctx context.Context, r *v1alpha1.ZombieRemediation) (inventory.Container, error)
 	// Zombies finds the zombies of a container, without those that died just now.
 	Zombies(c inventory.Container) (target.Zombies, error)
+	// Traced finds the living processes of a container that a tracer may keep from ending with it.
+	Traced(c inventory.Container) ([]target.Traced, error)
 	// Left returns those of some zombies that are zombies still.
 	Left(zombies []scan.Key) ([]kernel.Process, error)
 }
@@ -102,6 +105,17 @@ func zombies(n int) string {
 	return fmt.Sprintf("%d zombies", n)
 }
 
+// tied says which process of the container would not end before its tracer waits for it, and names that one.
+func tied(traced []target.Traced) string {
+	first, more := traced[0], ""
+	if others := len(traced) - 1; others > 0 {
+		more = fmt.Sprintf(", and %d more", others)
+	}
+	name := func(command string) string { return printable.Printable(command, v1alpha1.MaxCommand) }
+	return fmt.Sprintf("A tracer would keep the container from ending: process %d (%s), traced by process %d (%s) of the node%s.",
+		first.PID, name(first.Command), first.TracerPID, name(first.TracerCommand), more)
+}
+
 // prepared is a container that is to be stopped.
 type prepared struct {
 	kind      *Kind
@@ -113,19 +127,39 @@ type prepared struct {
 	zombies []scan.Key
 }
 
-// find finds the zombies of the container. Without any there is nothing to cure. With one whose parent or tracer is outside the
-// first process would wait for it for ever, and a container that serves would become one that cannot end.
+// find finds the zombies of the container. Without any there is nothing to cure. What would keep the container from ending makes
+// one that serves into one that hangs.
 func (p *prepared) find() ([]scan.Key, error) {
-	found, err := p.kind.finder.Zombies(p.container)
+	found, obstacle, err := p.look()
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
-	case found.Outside > 0:
-		return nil, refused(fmt.Sprintf("%s of the container with a parent or tracer outside of it would keep it from ending.", zombies(found.Outside)))
-	case len(found.Held) == 0:
+		return nil, err
+	case found.Outside == 0 && len(found.Held) == 0:
 		return nil, stale("The container has no zombies any more that a restart would cure.")
+	case obstacle != "":
+		return nil, refused(obstacle)
 	}
 	return found.Held, nil
+}
+
+// look finds the zombies of the container, and says what would keep it from ending; "" is nothing. That is a zombie whose parent
+// or tracer is outside, or a living process that would become such a one: the first process would wait for it for ever.
+func (p *prepared) look() (found target.Zombies, obstacle string, err error) {
+	found, err = p.kind.finder.Zombies(p.container)
+	if err != nil {
+		return found, "", fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
+	}
+	if found.Outside > 0 {
+		return found, fmt.Sprintf("%s of the container with a parent or tracer outside of it would keep it from ending.", zombies(found.Outside)), nil
+	}
+	traced, err := p.kind.finder.Traced(p.container)
+	if err != nil {
+		return found, "", fmt.Errorf("looking for tracers of container %s: %w", p.r.Spec.ContainerID, err)
+	}
+	if len(traced) > 0 {
+		obstacle = tied(traced)
+	}
+	return found, obstacle, nil
 }
 
 // findAgain finds the zombies once more. One of Prepare at least must still be among them: new ones alone say that the parent

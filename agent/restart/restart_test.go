@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
+	"github.com/zombie-operator/zombie-operator/agent/target"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -50,9 +52,20 @@ func TestPrepareSaysNo(t *testing.T) {
 		outcome v1alpha1.Outcome
 		text    string
 	}{
-		"when the container is gone":                {(*node).nobody, v1alpha1.OutcomeStale, "ended"},
-		"when no zombie is left":                    {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
-		"when a zombie has its parent outside":      {func(n *node) { n.outside = 1 }, v1alpha1.OutcomeRefused, "1 zombie of the container with a parent or tracer outside"},
+		"when the container is gone":           {(*node).nobody, v1alpha1.OutcomeStale, "ended"},
+		"when no zombie is left":               {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
+		"when a zombie has its parent outside": {func(n *node) { n.outside = 1 }, v1alpha1.OutcomeRefused, "1 zombie of the container with a parent or tracer outside"},
+		"when a living process has a tracer outside": {
+			func(n *node) { n.traced = debugged }, v1alpha1.OutcomeRefused,
+			"A tracer would keep the container from ending: process 7 (api), traced by process 4711 (gdb?) of the node.",
+		},
+		"when several have": {
+			func(n *node) { n.traced = append(slices.Clone(debugged), target.Traced{PID: 8}, target.Traced{PID: 9}) },
+			v1alpha1.OutcomeRefused, "process 7 (api), traced by process 4711 (gdb?) of the node, and 2 more.",
+		},
+		"when a living process is traced, but no zombie is left": {
+			func(n *node) { n.zombies, n.traced = nil, debugged }, v1alpha1.OutcomeStale, "no zombies any more",
+		},
 		"when the first process ended meanwhile":    {(*node).end, v1alpha1.OutcomeStale, "just ended"},
 		"when there are no settings of the restart": {nil, v1alpha1.OutcomeRefused, "does not say"},
 	}
@@ -77,6 +90,7 @@ func TestPrepareCanBeTriedAgainWhenTheLookFailed(t *testing.T) {
 	for name, change := range map[string]func(*node){
 		"at the container": func(n *node) { n.look = func() error { return errBroken } },
 		"at its zombies":   func(n *node) { n.count = func() error { return errBroken } },
+		"at its tracers":   func(n *node) { n.trace = func() error { return errBroken } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -101,6 +115,7 @@ func TestDoLooksAgain(t *testing.T) {
 		"and no zombie is left":                    {func(n *node) { n.zombies = nil }, v1alpha1.OutcomeStale, "no zombies any more"},
 		"and all of its zombies are others":        {func(n *node) { n.zombies = dead(200, 37) }, v1alpha1.OutcomeStale, "were reaped"},
 		"and a zombie has its parent outside":      {func(n *node) { n.outside = 2 }, v1alpha1.OutcomeRefused, "2 zombies of the container with a parent or tracer outside"},
+		"and a debugger came":                      {func(n *node) { n.traced = debugged }, v1alpha1.OutcomeRefused, "traced by process 4711"},
 		"and the first process has another PID":    {func(n *node) { n.container.InitPID++ }, v1alpha1.OutcomeStale, "another one now"},
 		"and the first process started later":      {func(n *node) { n.container.InitTicks++ }, v1alpha1.OutcomeStale, "another one now"},
 		"and the first process that was held died": {(*node).end, v1alpha1.OutcomeStale, "another one now"},

@@ -56,7 +56,8 @@ func TestSettleOnlyObserves(t *testing.T) {
 		text   string
 	}{
 		"what began too long ago":    {30*time.Second + goneWithin + newWithin + time.Second, func(*node) {}, "left alone: its restart began long ago, at 1999-12-31T23:53:59Z."},
-		"what could not end":         {time.Second, func(n *node) { n.outside = 1 }, "left alone: 1 zombie with a parent or tracer outside of it would keep it from ending."},
+		"what could not end":         {time.Second, func(n *node) { n.outside = 1 }, "left alone: 1 zombie of the container with a parent or tracer outside of it would keep it from ending."},
+		"what a tracer would hold":   {time.Second, func(n *node) { n.traced = debugged }, "left alone: A tracer would keep the container from ending: process 7 (api)"},
 		"what is old and cannot end": {time.Hour, func(n *node) { n.outside = 1; n.count = func() error { return errBroken } }, "its restart began long ago"},
 	}
 	for name, tc := range tests {

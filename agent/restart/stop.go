@@ -163,13 +163,12 @@ func (p *prepared) resume(ctx context.Context, s *story) (act.Result, error) {
 		message := s.end(untouched+"its restart began long ago, at %s.", began.UTC().Format(time.RFC3339))
 		return act.Result{Outcome: v1alpha1.OutcomeInterrupted, After: p.left(ctx), Message: message}, nil
 	}
-	found, err := p.kind.finder.Zombies(p.container)
+	found, obstacle, err := p.look()
 	switch {
 	case err != nil:
-		return act.Result{}, fmt.Errorf("counting zombies of container %s: %w", p.r.Spec.ContainerID, err)
-	case found.Outside > 0:
-		message := s.end(untouched+"%s with a parent or tracer outside of it would keep it from ending.", zombies(found.Outside))
-		return act.Result{Outcome: v1alpha1.OutcomeInterrupted, After: p.left(ctx), Message: message}, nil
+		return act.Result{}, err
+	case obstacle != "":
+		return act.Result{Outcome: v1alpha1.OutcomeInterrupted, After: p.left(ctx), Message: s.end(untouched+"%s", obstacle)}, nil
 	}
 	p.zombies = found.Held
 	return p.stop(ctx, graceLeft(p.r, time.Now()), s)

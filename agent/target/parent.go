@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -46,7 +45,7 @@ func (f Finder) Parent(c inventory.Container, want scan.Key) (*Parent, error) {
 			return nil, fmt.Errorf("finding process %d of container %q: %w", want.PID, c.ID, err)
 		}
 		// Most processes that started in the same tick, or have the same PID in their own container, are strangers.
-		if !slices.Contains(identity.NamespacePIDs, want.PID) || !inCgroup(c, identity) && identity.Namespace != c.Namespace {
+		if !slices.Contains(identity.NamespacePIDs, want.PID) || !c.InCgroup(identity) && identity.Namespace != c.Namespace {
 			continue
 		}
 		parent, err := f.hold(c, want, p.PID)
@@ -125,7 +124,7 @@ func belongs(c inventory.Container, identity scan.Identity, pid, inner int) erro
 		return refused("Process %d is the agent itself.", inner)
 	case identity.Namespace == 0:
 		return refused("The PID namespace of process %d cannot be read, so it cannot be proven that it is the container's; the agent needs the capability SYS_PTRACE.", inner)
-	case !inCgroup(c, identity):
+	case !c.InCgroup(identity):
 		return refused("Process %d is not in the cgroup of the container.", inner)
 	case depth < c.Depth, depth == c.Depth && identity.Namespace != c.Namespace:
 		return refused("Process %d is not in the PID namespace of the container.", inner)
@@ -133,13 +132,6 @@ func belongs(c inventory.Container, identity scan.Identity, pid, inner int) erro
 		return stale("Process %d has another PID in the container.", inner)
 	}
 	return nil
-}
-
-// inCgroup says whether a process is in the cgroup of a container or below it.
-func inCgroup(c inventory.Container, identity scan.Identity) bool {
-	return slices.ContainsFunc(identity.Cgroups, func(path string) bool {
-		return path == c.Cgroup || strings.HasPrefix(path, c.Cgroup+"/")
-	})
 }
 
 // PID is its PID in the PID namespace of the container.

@@ -22,6 +22,8 @@ type Proc interface {
 	scan.Reader
 	// Children lists children of a process; it may leave some out, and fails with kernel.ErrNoChildren where it cannot tell.
 	Children(pid int) ([]int, error)
+	// Tracers tells which threads trace the threads of a process.
+	Tracers(pid int) ([]int, error)
 }
 
 // Finder finds the targets of acts. It keeps no memory: every look is a new one.
@@ -139,7 +141,7 @@ func (l look) place(p kernel.Process) (attribute.Place, error) {
 	switch place {
 	case attribute.InContainer:
 		var foreign bool
-		if foreign, err = l.foreignTracer(zombie); foreign || err != nil {
+		if foreign, err = l.foreignTracer(l.container, zombie.PID, zombie.TracerPID); foreign || err != nil {
 			place, counts = attribute.ParentOutside, foreign // until the tracer lets go it is as if it were the parent
 			break
 		}
@@ -156,24 +158,6 @@ func (l look) place(p kernel.Process) (attribute.Place, error) {
 		return attribute.Unknown, err
 	}
 	return place, nil
-}
-
-// foreignTracer says whether a zombie is held by a tracer that is not known to end with the container. One in the PID namespace
-// of the container, or in one nested in it, is killed with it and lets go; for another the first process would wait for ever.
-func (l look) foreignTracer(zombie scan.Zombie) (bool, error) {
-	if zombie.TracerPID == 0 {
-		return false, nil
-	}
-	tracer, err := l.Proc.Identity(zombie.TracerPID)
-	switch {
-	case kernel.IsVanished(err):
-		return false, nil // it let go
-	case err != nil:
-		return false, fmt.Errorf("reading tracer %d of zombie %d: %w", zombie.TracerPID, zombie.PID, err)
-	}
-	c := l.container
-	nested := len(tracer.NamespacePIDs) > c.Depth && inCgroup(c, tracer)
-	return tracer.Namespace != c.Namespace && !nested, nil
 }
 
 // parentOf returns the parent of a zombie; nil when it is just ending, or outside of what the proc mount shows.

@@ -161,7 +161,15 @@ func TestZombiesOfAContainer(t *testing.T) {
 		"one whose tracer is in a namespace below the container's does not": {
 			traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = 9, []int{203, 104, 1} }), others,
 		},
-		"one whose tracer just ended does not": {change(func(p *targettest.Process) { p.TracerPID = 999 }), others},
+		"one that is let go meanwhile does not": {
+			func(n *targettest.Node) {
+				n.Change(201, func(p *targettest.Process) { p.TracerPID = 999 })
+				happens("identity 999", func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 0 }) })(n)
+			}, others,
+		},
+		"one whose tracer is gone and that is traced still counts as one whose parent is outside": {
+			change(func(p *targettest.Process) { p.TracerPID = 999 }), outside,
+		},
 		"one whose tracer is on the host counts as one whose parent is outside": {
 			change(func(p *targettest.Process) { p.TracerPID = os.Getpid() }), outside,
 		},

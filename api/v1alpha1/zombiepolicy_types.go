@@ -66,21 +66,21 @@ type ContainerName string
 //
 // +kubebuilder:validation:XValidation:rule="has(self.zombies) || has(self.pidUsagePercent) || has(self.exhaustionWithinSeconds)",message="must set at least one of zombies, pidUsagePercent and exhaustionWithinSeconds"
 type Trigger struct {
-	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks; 0 is not set.
+	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks. Without it, their number alone is none.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4194304
 	// +optional
 	Zombies int32 `json:"zombies,omitempty"`
 
 	// pidUsagePercent is how much of the tightest limit on processes is used from which on the container leaks, if zombies are at
-	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. 0 is not set.
+	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. Without it, no use is a leak.
 	// +kubebuilder:validation:Enum=50;70;80;90;95
 	// +optional
 	PIDUsagePercent int32 `json:"pidUsagePercent,omitempty"`
 
 	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak, if its own births
 	// are at least a tenth of what fills the limit: one of 600, 3600, 21600, 86400, 604800, the steps at which reports are written.
-	// 0 is not set.
+	// Without it, no forecast is a leak.
 	// +kubebuilder:validation:Enum=600;3600;21600;86400;604800
 	// +optional
 	ExhaustionWithinSeconds int32 `json:"exhaustionWithinSeconds,omitempty"`

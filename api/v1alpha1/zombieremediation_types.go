@@ -135,6 +135,7 @@ type ZombieRemediationSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="!self.contains('://')",message="must be the ID alone, without the runtime's prefix such as containerd://"
 	ContainerID string `json:"containerID"`
 
 	// policy is the policy under which the act was decided.

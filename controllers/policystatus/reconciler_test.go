@@ -165,7 +165,7 @@ func TestReconcileWritesTheStatusesOfBothKinds(t *testing.T) {
 		}}
 	}
 	want := v1alpha1.ZombiePolicyStatus{
-		Conditions: ready("Enforce", "Acts on the pods it governs. "+
+		Conditions: ready("Enforce", "Acts on the pods it governs, but where it is held back. "+
 			`ClusterZombiePolicy "all" holds it to DryRun for pods in namespace shop.`),
 		ObservedGeneration: 1, Governed: new(int32(2)), Leaking: new(int32(1)), InFlight: new(int32(0)),
 		LastAct: &v1alpha1.LastAct{

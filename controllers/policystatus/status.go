@@ -93,7 +93,11 @@ func messageOf(p policy, c *count) string {
 	var sentences []string
 	switch govern.ModeOf(p.spec) {
 	case v1alpha1.ModeEnforce:
-		sentences = append(sentences, "Acts on the pods it governs.")
+		acts := "Acts on the pods it governs."
+		if len(c.holds) > 0 {
+			acts = "Acts on the pods it governs, but where it is held back."
+		}
+		sentences = append(sentences, acts)
 	case v1alpha1.ModePaused:
 		sentences = append(sentences, "Decides nothing and does nothing about the pods it governs.")
 		if ceiling {

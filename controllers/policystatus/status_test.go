@@ -22,6 +22,7 @@ func TestReady(t *testing.T) {
 	}
 	const (
 		acts = "Acts on the pods it governs."
+		some = "Acts on the pods it governs, but where it is held back."
 		dry  = "Tells what it would do about the pods it governs, and does nothing."
 		rest = "Decides nothing and does nothing about the pods it governs."
 	)
@@ -41,17 +42,17 @@ func TestReady(t *testing.T) {
 		"a pause that pauses others": {govern.KindClusterWide, paused, nil, "Paused", rest + " Pauses every other policy that selects the same containers."},
 		"a policy that is held": {
 			govern.KindNamespaced, enforce, map[hold]map[string]bool{{"quiet", paused}: in("shop")}, "Enforce",
-			acts + ` ClusterZombiePolicy "quiet" holds it to Paused for pods in namespace shop.`,
+			some + ` ClusterZombiePolicy "quiet" holds it to Paused for pods in namespace shop.`,
 		},
 		"a policy that is held in many places": {
 			govern.KindClusterWide, enforce, map[hold]map[string]bool{{"quiet", paused}: in("d", "b", "e", "a", "c")}, "Enforce",
-			acts + ` ClusterZombiePolicy "quiet" holds it to Paused for pods in namespaces a, b, c and 2 more.`,
+			some + ` ClusterZombiePolicy "quiet" holds it to Paused for pods in namespaces a, b, c and 2 more.`,
 		},
 		"a policy that is held by many": {
 			govern.KindNamespaced, enforce, map[hold]map[string]bool{
 				{"a", dryRun}: in("shop"), {"d", paused}: in("shop", "bank"), {"b", dryRun}: in("shop"), {"e", dryRun}: in("shop"), {"c", paused}: in("shop"),
 			}, "Enforce",
-			acts + ` ClusterZombiePolicy "c" holds it to Paused for pods in namespace shop.` +
+			some + ` ClusterZombiePolicy "c" holds it to Paused for pods in namespace shop.` +
 				` ClusterZombiePolicy "d" holds it to Paused for pods in namespaces bank, shop.` +
 				` ClusterZombiePolicy "a" holds it to DryRun for pods in namespace shop.` +
 				` ClusterZombiePolicies that hold it back besides: 2.`,

@@ -178,7 +178,7 @@ func TestASmallLeakDoesNotPayForALargeOneOnItsNode(t *testing.T) {
 		c := leakingContainer()
 		c.PIDs = &v1alpha1.PIDs{Used: 2768, Limit: 32768, UsedPercent: 8, LimitedBy: v1alpha1.PIDLimitPIDMax}
 		c.Births, c.ExhaustionTime = bornPerHour(tc.perHour), new(at(30_000*time.Hour/6_700))
-		if got := holds(v1alpha1.Trigger{ExhaustionWithinSeconds: 86400}, c, now); got != tc.want {
+		if got := holds(v1alpha1.Trigger{ExhaustionWithinSeconds: 86400, MinAgeSeconds: 300}, c, now); got != tc.want {
 			t.Errorf("%s: holds() = %q, want %q", about, got, tc.want)
 		}
 	}

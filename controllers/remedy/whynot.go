@@ -19,7 +19,7 @@ const (
 //
 // Measured: a SIGCHLD that nobody handles or reads is discarded, and so is one more while one is pending; any signal but SIGKILL to a
 // stopped process waits for SIGCONT; a process may not end while a thread of it is in state D, nor a container while a process of it
-// does not, nor while a zombie in it has a parent outside.
+// does not, nor while a zombie in it has a parent or tracer outside.
 var whys = []struct {
 	cause  v1alpha1.Cause
 	remedy v1alpha1.Remedy
@@ -36,6 +36,7 @@ var whys = []struct {
 	{v1alpha1.CauseParentFrozen, v1alpha1.RemedySIGKILL, "frozen it does not end, or would pass its zombies to PID 1, which holds some already"},
 	{v1alpha1.CauseParentFrozen, "", "its cgroup is frozen"},
 	{v1alpha1.CauseParentTraced, v1alpha1.RemedySIGKILL, toPID1},
+	{v1alpha1.CauseParentTraced, v1alpha1.RemedyRestartContainer, "a tracer outside of the container holds it, and the container could not end before that one waits for it"},
 	{v1alpha1.CauseParentTraced, "", "a tracer holds it"},
 	{v1alpha1.CauseParentStopped, v1alpha1.RemedySIGCONT, "it was stopped again"},
 	{v1alpha1.CauseParentStopped, v1alpha1.RemedySIGKILL, toPID1},

@@ -44,15 +44,16 @@ func TestThereAreWordsForEveryCauseAndRemedy(t *testing.T) {
 func TestWhyARemedyCannotHelp(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
-		"SIGCHLD cannot help process 7 (sh) of container app: without a handler, or while one is pending, SIGCHLD is discarded there.":                      say(v1alpha1.RemedySIGCHLD, v1alpha1.CauseParentDoesNotWait),
-		"SIGCHLD cannot help process 7 (sh) of container app: it ignores SIGCHLD.":                                                                          say(v1alpha1.RemedySIGCHLD, v1alpha1.CauseSignalIgnored),
-		"SIGCHLD cannot help process 7 (sh) of container app: SIGCHLD is blocked in all of its threads, and nobody reads it.":                               say(v1alpha1.RemedySIGCHLD, v1alpha1.CauseSignalBlocked),
-		"SIGCONT cannot help process 7 (sh) of container app: it is not stopped.":                                                                           say(v1alpha1.RemedySIGCONT, v1alpha1.CauseHandlerLeavesChildren),
-		"SIGTERM cannot help process 7 (sh) of container app: it is stopped, and the signal would wait until it is continued.":                              say(v1alpha1.RemedySIGTERM, v1alpha1.CauseParentStopped),
-		"SIGKILL cannot help process 7 (sh) of container app: its zombies would pass to PID 1, which holds some already.":                                   say(v1alpha1.RemedySIGKILL, v1alpha1.CauseParentDoesNotWait),
-		"SIGHUP cannot help process 7 (sh) of container app: a tracer holds it.":                                                                            say(v1alpha1.RemedySIGHUP, v1alpha1.CauseParentTraced),
-		"A restart cannot help process 7 (sh) of container app: it hangs in state D, and a restart may hang with it.":                                       say(v1alpha1.RemedyRestartContainer, v1alpha1.CauseParentStuckInD),
-		"A restart cannot help the parent (sh) of container app: it is outside, and the container cannot end while it does not wait for its dead children.": say(v1alpha1.RemedyRestartContainer, v1alpha1.CauseParentOutsideContainer),
+		"SIGCHLD cannot help process 7 (sh) of container app: without a handler, or while one is pending, SIGCHLD is discarded there.":                                     say(v1alpha1.RemedySIGCHLD, v1alpha1.CauseParentDoesNotWait),
+		"SIGCHLD cannot help process 7 (sh) of container app: it ignores SIGCHLD.":                                                                                         say(v1alpha1.RemedySIGCHLD, v1alpha1.CauseSignalIgnored),
+		"SIGCHLD cannot help process 7 (sh) of container app: SIGCHLD is blocked in all of its threads, and nobody reads it.":                                              say(v1alpha1.RemedySIGCHLD, v1alpha1.CauseSignalBlocked),
+		"SIGCONT cannot help process 7 (sh) of container app: it is not stopped.":                                                                                          say(v1alpha1.RemedySIGCONT, v1alpha1.CauseHandlerLeavesChildren),
+		"SIGTERM cannot help process 7 (sh) of container app: it is stopped, and the signal would wait until it is continued.":                                             say(v1alpha1.RemedySIGTERM, v1alpha1.CauseParentStopped),
+		"SIGKILL cannot help process 7 (sh) of container app: its zombies would pass to PID 1, which holds some already.":                                                  say(v1alpha1.RemedySIGKILL, v1alpha1.CauseParentDoesNotWait),
+		"SIGHUP cannot help process 7 (sh) of container app: a tracer holds it.":                                                                                           say(v1alpha1.RemedySIGHUP, v1alpha1.CauseParentTraced),
+		"A restart cannot help process 7 (sh) of container app: a tracer outside of the container holds it, and the container could not end before that one waits for it.": say(v1alpha1.RemedyRestartContainer, v1alpha1.CauseParentTraced),
+		"A restart cannot help process 7 (sh) of container app: it hangs in state D, and a restart may hang with it.":                                                      say(v1alpha1.RemedyRestartContainer, v1alpha1.CauseParentStuckInD),
+		"A restart cannot help the parent (sh) of container app: it is outside, and the container cannot end while it does not wait for its dead children.":                say(v1alpha1.RemedyRestartContainer, v1alpha1.CauseParentOutsideContainer),
 	} {
 		if got != want {
 			t.Errorf("says  %s\nwant  %s", got, want)

@@ -64,6 +64,8 @@ func install(ctx context.Context, s *stage) error {
 	err := s.quietly(ctx, "", "go", "tool", "-modfile=hack/tools/go.mod", "helm", "upgrade", "--install", "zombie-operator",
 		"charts/zombie-operator", "--namespace", operatorNamespace, "--hide-notes", "--reset-values",
 		"--set", "image.repository=localhost/zombie-operator", "--set", "image.tag=dev", "--set", "image.pullPolicy=Never",
+		// The node shares /run with the machine, and the kubelet would make the directories of the other runtimes there.
+		"--set", "agent.criSocket=/run/containerd/containerd.sock",
 		"--set", fmt.Sprintf("agent.scanIntervalSeconds=%d", scanSeconds))
 	if err != nil {
 		return err

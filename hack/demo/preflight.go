@@ -12,7 +12,7 @@ import (
 // checkMachine refuses at once what would fail in the middle. What the cluster needs besides, zcluster checks itself.
 func checkMachine() error {
 	if os.Geteuid() != 0 {
-		return errors.New(`checking rights: this makes namespaces and mounts and must run as root (with sudo: sudo env PATH="$PATH" make demo)`)
+		return errors.New(`checking rights: this makes namespaces and mounts and must run as root (with sudo: sudo env PATH="$PATH" make ...)`)
 	}
 	for _, file := range []string{"Makefile", "charts/zombie-operator", "hack/cluster", manifests} {
 		if _, err := os.Stat(file); err != nil {

@@ -97,12 +97,16 @@ func (s *shell) reassure(words *tail) (stop func()) {
 	go func() {
 		ticker := time.NewTicker(reassurance)
 		defer ticker.Stop()
+		said := ""
 		for {
 			select {
 			case <-done:
 				return
 			case <-ticker.C:
-				line := fmt.Sprintf("still at it after %.0f s: %s", time.Since(began).Seconds(), words.last())
+				line := fmt.Sprintf("still at it after %.0f s", time.Since(began).Seconds())
+				if now := words.last(); now != said { // the same again tells nothing, as go compiles without a word
+					line, said = line+": "+now, now
+				}
 				s.tell.event("%s", cut(line, width-len(margin)))
 			}
 		}

@@ -81,7 +81,7 @@ var actAttempts = join(
 	text("podUID", 64, false),
 	text("nodeName", 253, false),
 	text("containerName", 63, false), malformed("containerName", notAContainerName, "App", "my_app"),
-	text("containerID", 128, false),
+	text("containerID", 128, false), malformed("containerID", notABareID, "containerd://4f53cda1", "cri-o://4f53cda1"),
 	integer("attempt", 1, 1_000_000),
 	attempts{
 		"an unknown field is refused by its name": {
@@ -92,6 +92,7 @@ var actAttempts = join(
 )
 
 const (
+	notABareID         = "must be the ID alone, without the runtime's prefix such as containerd://"
 	remediationActions = `supported values: "SignalParent", "RestartContainer"`
 	signalExactly      = "is set exactly when action is SignalParent"
 	restartExactly     = "is set exactly when action is RestartContainer"

@@ -47,6 +47,8 @@ func TestWrongValuesAreRefusedWithAMessageThatNamesThem(t *testing.T) {
 			[]string{`agent.tolerations=[{"op":"Exists"}]`}, []string{"/agent/tolerations/0", "op"}},
 		"metrics on the port of the probes": {
 			[]string{`metrics.port=8081`}, []string{"/metrics/port"}},
+		"a ServiceMonitor without metrics": {
+			[]string{`metrics.serviceMonitor.enabled=true`}, []string{"metrics.serviceMonitor.enabled", "set metrics.enabled=true"}},
 		"a scraper that is no peer of a network policy": {
 			[]string{`metrics.scrapers=[{"namespace":"monitoring"}]`}, []string{"/metrics/scrapers/0", "namespace"}},
 		"a scraper that is everybody, by mistake": {
@@ -141,7 +143,6 @@ func TestOptionalObjects(t *testing.T) {
 		"metrics have a Service for each program":    {[]string{`metrics.enabled=true`}, "Service", 2},
 		"a ServiceMonitor has to be asked for":       {[]string{`metrics.enabled=true`}, "ServiceMonitor", 0},
 		"it is made where it is asked for":           {[]string{`metrics.enabled=true`, `metrics.serviceMonitor.enabled=true`}, "ServiceMonitor", 1},
-		"without metrics there is nothing to scrape": {[]string{`metrics.serviceMonitor.enabled=true`}, "ServiceMonitor", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

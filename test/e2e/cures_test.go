@@ -37,6 +37,7 @@ func cures(t *testing.T) {
 		{"a restart succeeds while the runtime's program gets no threads", runtimeGetsNoThreads},
 		{"an act whose agent ended before it acted is finished and not done", interruptedAct},
 		{"a second disruptive act waits for the first", secondWaits},
+		{"a restart is refused while a tracer on the node holds PID 1", tracerOfAnother},
 		{"guards", guards},
 	} {
 		t.Run(c.name, func(t *testing.T) {

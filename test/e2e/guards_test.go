@@ -111,6 +111,7 @@ func guards(t *testing.T) {
 	side("zombies whose parent is outside of the container", parentOutside)
 	side("a pod with a container that is dead", deadBeside)
 	side("a pod with a process that a tracer holds", heldBeside)
+	side("a parent whose tracer is outside of the container", tracerOutside)
 }
 
 func (c guardCase) test(t *testing.T) {

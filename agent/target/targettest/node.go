@@ -41,6 +41,8 @@ type Process struct {
 	scan.Identity
 	// DeadFor is how long it is dead, if it is a zombie.
 	DeadFor time.Duration
+	// ThreadTracer traces a thread of it that is not the leader; 0 when none does.
+	ThreadTracer int
 	// ExitSignal is what it sends to its parent when it ends.
 	ExitSignal unix.Signal
 }
@@ -280,6 +282,15 @@ func (n *Node) Children(pid int) ([]int, error) {
 		}
 	}
 	return children, nil
+}
+
+// Tracers tells who traces the threads of a process.
+func (n *Node) Tracers(pid int) ([]int, error) {
+	if err := n.call(fmt.Sprint("tracers ", pid)); err != nil {
+		return nil, err
+	}
+	p, err := n.find(pid)
+	return slices.DeleteFunc([]int{p.TracerPID, p.ThreadTracer}, func(tracer int) bool { return tracer == 0 }), err
 }
 
 // Open takes hold of a process.

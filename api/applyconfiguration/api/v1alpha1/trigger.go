@@ -8,14 +8,14 @@ package v1alpha1
 // Trigger says from when on a container counts as leaking: when any of zombies, pidUsagePercent and exhaustionWithinSeconds is
 // set and holds for forSeconds.
 type TriggerApplyConfiguration struct {
-	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks; 0 is not set.
+	// zombies is the number of zombies at least minAgeSeconds old from which on the container leaks. Without it, their number alone is none.
 	Zombies *int32 `json:"zombies,omitempty"`
 	// pidUsagePercent is how much of the tightest limit on processes is used from which on the container leaks, if zombies are at
-	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. 0 is not set.
+	// least a tenth of that use: one of 50, 70, 80, 90, 95, the steps at which reports are written. Without it, no use is a leak.
 	PIDUsagePercent *int32 `json:"pidUsagePercent,omitempty"`
 	// exhaustionWithinSeconds is how near in seconds the forecast of exhaustion must be for the container to leak, if its own births
 	// are at least a tenth of what fills the limit: one of 600, 3600, 21600, 86400, 604800, the steps at which reports are written.
-	// 0 is not set.
+	// Without it, no forecast is a leak.
 	ExhaustionWithinSeconds *int32 `json:"exhaustionWithinSeconds,omitempty"`
 	// minAgeSeconds is the age in seconds since its death from which on a zombie counts: one of 30, 60, 300, 900, 3600, 21600, 86400,
 	// the ages that reports count. pidUsagePercent and exhaustionWithinSeconds hold only while a tenth of the container's zombies is so

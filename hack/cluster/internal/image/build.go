@@ -67,6 +67,7 @@ func (b Build) Run(ctx context.Context) error {
 
 func (b Build) budArgs(space string) []string {
 	args := []string{"bud", "--isolation", "chroot", "--network", "host", "--pull=never",
+		"--cni-config-dir", filepath.Join(space, "cni"), // buildah keeps a lock there, by default in /etc
 		"--signature-policy", filepath.Join(space, "policy.json"), "--tag", b.Tag, "--file", b.File}
 	for _, arg := range b.Args {
 		args = append(args, "--build-arg", arg)
