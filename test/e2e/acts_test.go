@@ -144,6 +144,26 @@ func checkNoActs(t *testing.T, p *corev1.Pod) {
 	})
 }
 
+// waitRefused waits until the report of a pod says for which reason nothing is done about it. An act fails the test at once.
+func waitRefused(t *testing.T, p *corev1.Pod, reason string) v1alpha1.NextStep {
+	t.Helper()
+	eventually(t, queueTime, func(ctx context.Context) string {
+		acts, err := actsOn(ctx, p)
+		if err != nil {
+			return err.Error()
+		}
+		if len(acts) > 0 {
+			t.Fatalf("there were acts on pod %s, want it refused for %s:\n%s", p.Name, reason, describeActs(acts))
+		}
+		judgement, err := judgementOf(ctx, p)
+		if err != nil || judgement == nil || judgement.Next == nil || judgement.Next.Reason != reason {
+			return fmt.Sprintf("want reason %s: %s", reason, sayNext(ctx, p))
+		}
+		return ""
+	})
+	return waitNext(t, p, reason)
+}
+
 // waitNext waits until the report of a pod gives a reason for its next step.
 func waitNext(t *testing.T, p *corev1.Pod, reason string) v1alpha1.NextStep {
 	t.Helper()

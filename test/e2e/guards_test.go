@@ -148,7 +148,7 @@ func guarded(namespace, name string, c corev1.Container) *corev1.Pod {
 // checkRefused wants a pod left alone, and told why.
 func checkRefused(t *testing.T, p *corev1.Pod, reason, says string, action v1alpha1.Action) {
 	t.Helper()
-	next := waitNext(t, p, reason)
+	next := waitRefused(t, p, reason)
 	if !strings.Contains(next.Message, says) || next.Doing != reason || next.Mode != v1alpha1.ModeEnforce || next.Action != action {
 		t.Errorf("the next step is %+v; want action %s and a message that says %q", next, action, says)
 	}

@@ -136,7 +136,7 @@ func lateParentLeftAlone(t *testing.T) {
 	}
 	apply(t, policy)
 	until := time.Now().Add(2 * period)
-	if next := waitNext(t, p, remedy.ReasonNotTriggered); !strings.Contains(next.Message, "hardly a zombie that is dead for 60 s") {
+	if next := waitRefused(t, p, remedy.ReasonNotTriggered); !strings.Contains(next.Message, "hardly a zombie that is dead for 60 s") {
 		t.Errorf("the next step is %+v, want it to say that no zombie gets old", next)
 	}
 	eventually(t, 3*period, func(ctx context.Context) string {
