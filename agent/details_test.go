@@ -115,7 +115,7 @@ func TestRunTellsHowFarPIDsAreUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), newServer(t)
 		n.zombies(1)
-		n.limit("100", 79, 5)
+		n.limit(79, 5)
 		a, _ := newAgent(t, n, s)
 		defer run(t, a)()
 		check := func(when string, used int32, forksFailing bool) {
@@ -128,11 +128,11 @@ func TestRunTellsHowFarPIDsAreUsed(t *testing.T) {
 		pass(1)
 		wantCalls(t, s, "at the second look", "get", "spec", "status")
 		check("at the second look", 79, false) // five were refused before the agent looked
-		n.limit("100", 80, 5)
+		n.limit(80, 5)
 		pass(1)
 		wantCalls(t, s, "at 80 %", "status")
 		check("at 80 %", 80, false)
-		n.limit("100", 81, 6)
+		n.limit(81, 6)
 		pass(1)
 		wantCalls(t, s, "when forks fail", "status")
 		check("when forks fail", 81, true)

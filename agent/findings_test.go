@@ -60,7 +60,7 @@ func TestAFindingTellsThatPIDsAreScarce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), newServer(t)
 		n.lookAlikes()
-		n.limit("100", 83, 5)
+		n.limit(83, 5)
 		a, _ := newAgent(t, n, s)
 		defer run(t, a)()
 		pass(1)
@@ -75,7 +75,7 @@ func TestAFindingTellsThatPIDsAreScarce(t *testing.T) {
 			}
 			refused := 6
 			for range publish.ReblameInterval / interval {
-				n.limit("100", 100, refused)
+				n.limit(100, refused)
 				pass(1)
 				refused++
 			}

@@ -51,11 +51,9 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 				p.Namespace, p.NamespacePIDs, p.Cgroups = 8, []int{300, 5}, []string{"/kubepods/pod2/other"}
 			}), held,
 		},
-		"one whose tracer came from the host into the cgroup": {
-			debugger(func(p *targettest.Process) { p.Cgroups = []string{targettest.Cgroup} }), held,
-		},
-		"one whose tracer's PID namespace cannot be read": {debugger(func(p *targettest.Process) { p.Namespace = 0 }), held},
-		"none whose tracer ends with the container":       {traceLive(parent), nil},
+		"one whose tracer came from the host into the cgroup": {debugger(func(p *targettest.Process) { p.Cgroups = []string{targettest.Cgroup} }), held},
+		"one whose tracer's PID namespace cannot be read":     {debugger(func(p *targettest.Process) { p.Namespace = 0 }), held},
+		"none whose tracer ends with the container":           {traceLive(parent), nil},
 		"none whose tracer is in a namespace below the container's": {
 			debugger(func(p *targettest.Process) {
 				p.Namespace, p.NamespacePIDs, p.Cgroups = 9, []int{300, 5, 1}, []string{targettest.Cgroup + "/inner"}
@@ -120,19 +118,15 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 				happens("identity 999", traceLive(0))(n)
 			}, nil,
 		},
-		"one whose tracer is gone and that is traced still": {
-			traceLive(999), []target.Traced{{PID: targettest.Inner(203), Command: "p203", TracerPID: 999}},
-		},
+		"one whose tracer is gone and that is traced still": {traceLive(999), []target.Traced{{PID: targettest.Inner(203), Command: "p203", TracerPID: 999}}},
 		"none that ends when its tracer does": {
 			func(n *targettest.Node) {
 				traceLive(999)(n)
 				happens("identity 999", func(n *targettest.Node) { n.Reap(203) })(n)
 			}, nil,
 		},
-		"where the container joined a PID namespace its first process, whoever traces it": {
-			joined(targettest.Init), []target.Traced{{PID: 8, Command: "p100", TracerPID: parent, TracerCommand: "p107"}},
-		},
-		"where the container joined a PID namespace none but its first process": {joined(203), nil},
+		"where the container joined a PID namespace its first process, whoever traces it": {joined(targettest.Init), []target.Traced{{PID: 8, Command: "p100", TracerPID: parent, TracerCommand: "p107"}}},
+		"where the container joined a PID namespace none but its first process":           {joined(203), nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
