@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/controllers/remedy"
 )
 
 // causeCase is a pod whose zombies stay for one cause, and what its report must say.
@@ -36,6 +37,8 @@ type causeCase struct {
 	dead                   []v1alpha1.DeadGroup
 	// finding is the condition that must be True beside it; empty: none.
 	finding string
+	// refused is the reason for which neither a signal nor a restart is tried, refusal a part of what is said of it; empty: not looked at.
+	refused, refusal string
 	// rows are those of the leaks in the field that it shows.
 	rows []string
 }
@@ -92,6 +95,7 @@ var causeCases = []causeCase{
 		cause: v1alpha1.CauseParentFrozen, name: "frozen", tree: "ignored", command: "gateway", zombies: 3, prepare: freeze,
 		message: "in a frozen cgroup", evidence: "Its cgroup is frozen", fix: "thaw the cgroup",
 		cannot: everything, dead: []v1alpha1.DeadGroup{{Command: "setup", Exit: "exit 0", Zombies: 3}},
+		refused: remedy.ReasonParentFrozen, refusal: "its cgroup is frozen",
 	},
 	{
 		cause: v1alpha1.CauseParentStuckInD, tree: "stuck", command: "backup", zombies: 4,
@@ -99,7 +103,7 @@ var causeCases = []causeCase{
 		// It hangs in vfork(), which SIGKILL ends, and so does what ends it by default.
 		cannot:  deafWorker,
 		dead:    []v1alpha1.DeadGroup{{Command: "mount.nfs", Exit: "exit 32", Zombies: 4}},
-		finding: v1alpha1.ConditionPileBehindD, rows: []string{"E longhorn#6687"},
+		finding: v1alpha1.ConditionPileBehindD,
 	},
 	{
 		cause: v1alpha1.CauseParentTraced, tree: "traced", command: "api", zombies: 3,
@@ -119,6 +123,7 @@ var causeCases = []causeCase{
 		prepare: leaveToShim(2),
 		message: "a restart hangs while they stay", evidence: "not in the container's PID namespace", fix: "container runtime's shim",
 		cannot: everything, dead: []v1alpha1.DeadGroup{{Command: "tail", Exit: "killed by 9", Zombies: 2}},
+		refused: remedy.ReasonParentOutside, refusal: "a restart could not finish",
 		rows: []string{"D containerd#7717, kubernetes#81042"},
 	},
 }
@@ -144,6 +149,7 @@ func causes(t *testing.T) {
 		side(c.row, func(t *testing.T) { c.test(t, ns) })
 	}
 	side("a probe that leaks is named", probeLeaks)
+	side("a parent that waits late is left alone", lateParentLeftAlone)
 	side("hostile names", hostileNames)
 	side("the forecast comes true", forecast)
 	side("a policy fires at a share of the PIDs", pidUsage)
@@ -184,6 +190,9 @@ func (c causeCase) test(t *testing.T, namespace string) {
 	report := waitReport(t, p, c.zombies, patience)
 	c.check(t, report, parentPID)
 	keepSeen(t, report, string(c.cause))
+	if c.refused != "" {
+		checkNoRungHelps(t, p, c.refused, c.refusal)
+	}
 	shown(t, c.rows...)
 }
 
@@ -194,10 +203,7 @@ func (c causeCase) check(t *testing.T, report *v1alpha1.ZombieReport, parentPID 
 		t.Fatalf("the report says %+v, want one parent and %s", observed, c.cause)
 	}
 	parent := observed.Containers[0].Parents[0]
-	pid := int32(0)
-	if parent.PID != nil {
-		pid = *parent.PID
-	}
+	pid := pidOf(parent)
 	if c.outside {
 		parentPID = 0
 	}

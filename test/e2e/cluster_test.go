@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,6 +50,7 @@ var (
 	repository = findRepository()
 	kubectl    = "kubectl" // the one that was built with the cluster, once it is up
 	api        client.Client
+	logs       corev1client.CoreV1Interface // asks for logs, which api cannot
 )
 
 // manifests is the directory from which a node's kubelet takes its static pods.
@@ -64,6 +66,10 @@ func findRepository() string {
 
 // setUp brings up a fresh cluster, in place of one that an earlier run left, and installs the operator of this working tree.
 func setUp() error {
+	waitOld, err := leaveHostZombies()
+	if err != nil {
+		return err
+	}
 	reuse := os.Getenv("E2E_REUSE") == "1"
 	if !reuse {
 		if err := zcluster("down", "--name", clusterName); err != nil {
@@ -84,6 +90,7 @@ func setUp() error {
 			return err
 		}
 	}
+	waitOld()
 	return install()
 }
 
@@ -113,6 +120,9 @@ func connect() error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("registering kinds: %w", err)
 	}
+	if logs, err = corev1client.NewForConfig(config); err != nil {
+		return fmt.Errorf("making a client for logs: %w", err)
+	}
 	api, err = client.New(config, client.Options{Scheme: scheme})
 	return err
 }
@@ -140,7 +150,10 @@ func uninstall() error {
 	if err := helm("uninstall", release, "--namespace", operatorNamespace, "--ignore-not-found", "--wait"); err != nil {
 		return err
 	}
-	return show(kubectl, "delete", "--ignore-not-found", "-k", "config/default")
+	if err := show(kubectl, "delete", "--ignore-not-found", "-k", "config/default"); err != nil {
+		return err
+	}
+	return show(kubectl, "delete", "events", "--all", "-n", "default") // the Nodes'
 }
 
 func seconds(value string, d time.Duration) string {

@@ -107,8 +107,8 @@ func checkNoFurtherAct(t *testing.T, p *corev1.Pod) {
 // waitLogged waits for a line that begins with a text.
 func waitLogged(t *testing.T, p *corev1.Pod, text string) {
 	t.Helper()
-	eventually(t, patience, func(context.Context) string {
-		log, err := output(kubectl, "logs", "-n", p.Namespace, p.Name)
+	eventually(t, patience, func(ctx context.Context) string {
+		log, err := logOf(ctx, p, "", false)
 		if err != nil {
 			return err.Error()
 		}

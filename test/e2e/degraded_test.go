@@ -26,7 +26,7 @@ func lacking(t *testing.T, name string, ready bool, says string, change func(*co
 	if log, err := output(kubectl, "logs", "-n", operatorNamespace, installed.Name); err != nil || strings.Contains(log, says) {
 		t.Errorf("the installed agent says %q although it lacks nothing, or nothing: %v", says, err)
 	}
-	eventually(t, time.Minute, func(context.Context) string {
+	eventually(t, patience, func(context.Context) string {
 		log, err := output(kubectl, "logs", "-n", operatorNamespace, name)
 		if err != nil {
 			return err.Error()
@@ -38,7 +38,7 @@ func lacking(t *testing.T, name string, ready bool, says string, change func(*co
 	})
 	// Four looks later it still scans: liveness fails after three without one.
 	waitSince(t, began.Add(5*scanInterval))
-	eventually(t, 30*time.Second, func(context.Context) string { // its address is known when the kubelet has told it
+	eventually(t, 2*time.Minute, func(context.Context) string { // its address is known when the kubelet has told it
 		if body, err := probe(name, "livez"); err != nil {
 			return fmt.Sprintf("the agent stopped scanning: %v %s", err, body)
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -26,6 +27,8 @@ type leakCase struct {
 	make func(t *testing.T, namespace string) leak
 	// fix is a part of the advice for each parent.
 	fix string
+	// cannot are the remedies of which it is told for each parent that they cannot help.
+	cannot []v1alpha1.Remedy
 	// rows are those of the leaks in the field that it shows.
 	rows []string
 }
@@ -37,14 +40,21 @@ const (
 	fixIdle    = "sleep never waits for a child: make an init such as tini PID 1"
 )
 
+// A Go program has a handler for each signal, of which is not known before it is tried whether it waits. The end of one that is not PID 1
+// helps, as its PID 1 reaps.
+var (
+	goPID1  = deafPID1[1:]
+	goChild = deafWorker[1:]
+)
+
 var leakCases = []leakCase{
-	{"PID 1 does not reap", pid1Leak, fixGoPID1, []string{"A argo-cd#3611, argo-cd#22194"}},
-	{"a middle process leaks under a PID 1 that reaps", middleLeak, fixGoChild, []string{"C longhorn#941"}},
-	{"two containers of one pod leak", twoContainers, fixGoPID1, nil},
-	{"two containers leak in a shared PID namespace", sharedNamespace, fixGoChild, nil},
-	{"orphans of exec'd commands pass to sleep", execdOrphans, fixIdle, nil},
-	{"a Go program starts and does not wait", startNoWait, fixGoPID1, nil},
-	{"a handler missed its signals", missedSignals, fixGoPID1, nil},
+	{"PID 1 does not reap", pid1Leak, fixGoPID1, goPID1, []string{"A argo-cd#3611, argo-cd#22194"}},
+	{"a middle process leaks under a PID 1 that reaps", middleLeak, fixGoChild, goChild, []string{"C longhorn#941"}},
+	{"two containers of one pod leak", twoContainers, fixGoPID1, goPID1, nil},
+	{"two containers leak in a shared PID namespace", sharedNamespace, fixGoChild, goChild, nil},
+	{"orphans of exec'd commands pass to sleep", execdOrphans, fixIdle, deafPID1, nil},
+	{"a Go program starts and does not wait", startNoWait, fixGoPID1, goPID1, nil},
+	{"a handler missed its signals", missedSignals, fixGoPID1, goPID1, nil},
 }
 
 // leaksNamespace holds the leaks that last through all phases.
@@ -72,7 +82,7 @@ func findsLeaks(t *testing.T) []leak {
 			l := leaks[i]
 			report := waitReport(t, l.pod, l.total, time.Minute+firstAge)
 			checkReport(t, report, l.pod, l.wants...)
-			checkFix(t, report, c.fix)
+			checkAdvice(t, report, c.fix, c.cannot)
 			// Within two scans the report says all that; two seconds are for its requests and those of others.
 			latest := l.since.Add(firstAge + 2*scanInterval + 2*time.Second)
 			if written := lastStatusWrite(t, report); written.After(latest) {
@@ -85,13 +95,16 @@ func findsLeaks(t *testing.T) []leak {
 	return leaks
 }
 
-// checkFix wants a part of the advice for each parent of a report.
-func checkFix(t *testing.T, report *v1alpha1.ZombieReport, fix string) {
+// checkAdvice wants a part of the advice for each parent of a report, and what cannot help it.
+func checkAdvice(t *testing.T, report *v1alpha1.ZombieReport, fix string, cannot []v1alpha1.Remedy) {
 	t.Helper()
 	for _, c := range report.Status.Observed.Containers {
 		for _, p := range c.Parents {
 			if !strings.Contains(p.Fix, fix) {
 				t.Errorf("the fix for %s is %q, want %q in it", p.Command, p.Fix, fix)
+			}
+			if diff := cmp.Diff(cannot, p.CannotHelp); diff != "" {
+				t.Errorf("remedies that cannot help %s (-want +got):\n%s", p.Command, diff)
 			}
 		}
 	}

@@ -109,6 +109,8 @@ func guards(t *testing.T) {
 	side("a pod that is being deleted", terminatingPod)
 	side("a static pod", staticPod)
 	side("zombies whose parent is outside of the container", parentOutside)
+	side("a pod with a container that is dead", deadBeside)
+	side("a pod with a process that a tracer holds", heldBeside)
 	side("a parent whose tracer is outside of the container", tracerOutside)
 }
 

@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -37,27 +40,65 @@ func hostileNames(t *testing.T) {
 		pods[name] = perl(t, ns, name, "hostile", hex.EncodeToString([]byte(c.name)))
 		create(t, pods[name])
 	}
-	apply(t, alertOf(ns))
+	// First told as a plan that names processes, then alerted of.
+	policy := alertOf(ns)
+	ladder := policy.Spec.Ladder
+	policy.Spec.Mode, policy.Spec.Ladder = v1alpha1.ModeDryRun, []v1alpha1.Rung{send(v1alpha1.SignalHangup)}
+	apply(t, policy)
 	for name, c := range hostileNamesOf {
 		parent := waitReport(t, pods[name], 3, patience).Status.Observed.Containers[0].Parents[0]
 		if parent.Command != c.shown || len(parent.Dead) != 1 || parent.Dead[0].Command != c.shown || parent.Cause != v1alpha1.CausePID1DoesNotReap {
 			t.Errorf("of pod %s the report says %+v, want the command %q", name, parent, c.shown)
 		}
-		for _, e := range waitTold(t, ns, "Pod", name, remedy.EventLeakFound) {
+		for _, e := range waitTold(t, ns, "Pod", name, remedy.EventLeakFound, remedy.EventActNotDone) {
 			checkPrintable(t, "the Event on pod "+name, e.Note)
+			if says := "(" + c.shown + ")"; !strings.Contains(e.Note, says) {
+				t.Errorf("the Event %s on pod %s is %q, want %q in it", e.Reason, name, e.Note, says)
+			}
 		}
 	}
+	before := policy.DeepCopy()
+	policy.Spec.Mode, policy.Spec.Ladder = v1alpha1.ModeEnforce, ladder
+	if err := api.Patch(t.Context(), policy, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
 	checkHostileTable(t, ns)
+	checkAlertsCounted(t, policy, len(hostileNamesOf))
 	for _, p := range operatorPods(t) {
 		log, err := output(kubectl, "logs", "-n", operatorNamespace, p.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkJSONLines(t, p.Name, log)
-		if p.Labels["app.kubernetes.io/component"] == "agent" {
-			checkMetrics(t, scrape(t, &p))
+		checkMetrics(t, scrape(t, &p))
+	}
+}
+
+// checkAlertsCounted wants the leader, and no other replica, to count the pods of a namespace of which a policy alerts.
+func checkAlertsCounted(t *testing.T, policy *v1alpha1.ZombiePolicy, pods int) {
+	t.Helper()
+	want := fmt.Sprintf(`zombie_controller_alerts{cause="PID1DoesNotReap",namespace="%s",policy="%s"} %d`, policy.Namespace, policy.Name, pods)
+	token, controllers := tokenOf(t, scraperName), map[string]string{}
+	for _, p := range operatorPods(t) {
+		if p.Labels["app.kubernetes.io/component"] == "controller" {
+			controllers[p.Name] = forward(t, &p)
 		}
 	}
+	eventually(t, time.Minute, func(context.Context) string {
+		leaders := 0
+		for name, address := range controllers {
+			switch _, text := getMetrics(t, address, token); {
+			case strings.Contains(text, want+"\n") && strings.Contains(text, `zombie_controller_reports{cause="PID1DoesNotReap"} `):
+				leaders++
+			case strings.Contains(text, "zombie_controller_alerts{"):
+				return fmt.Sprintf("the metrics of %s do not have %s:\n%s", name, want, text)
+			}
+		}
+		if leaders != 1 {
+			return fmt.Sprintf("%d of %d controllers say %s", leaders, len(controllers), want)
+		}
+		return ""
+	})
 }
 
 // alertOf alerts of every leak of a namespace: an Event is told for each.

@@ -28,7 +28,7 @@ func deletedPod(t *testing.T) {
 	if err := api.Delete(t.Context(), l.pod); err != nil {
 		t.Fatal(err)
 	}
-	waitGone(t, report, 30*time.Second)
+	waitGone(t, report, time.Minute)
 }
 
 func waitGone(t *testing.T, report *v1alpha1.ZombieReport, timeout time.Duration) {
@@ -69,7 +69,7 @@ func replacedPod(t *testing.T) {
 	if fresh.Name == old.Name || fresh.UID == old.UID {
 		t.Errorf("the new pod's report is %s, UID %s: the old pod's", fresh.Name, fresh.UID)
 	}
-	waitGone(t, old, 30*time.Second)
+	waitGone(t, old, time.Minute)
 }
 
 // waitPod waits for a running pod of this name with another UID than the one given.
@@ -235,7 +235,7 @@ func lyingReport(t *testing.T) {
 	if err := api.Create(t.Context(), report); err != nil {
 		t.Fatal(err)
 	}
-	waitGone(t, report, 30*time.Second)
+	waitGone(t, report, time.Minute)
 }
 
 // otherNode shows that each agent speaks of its own node's pods only: all nodes of this cluster share one kernel, so

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	corev1 "k8s.io/api/core/v1"
@@ -54,13 +55,17 @@ func metricsRefused(t *testing.T) {
 	}
 }
 
-// scrape reads the metrics of a pod of the operator.
+// scrape reads the metrics of a pod of the operator. Few may at a time, and other tests do too.
 func scrape(t *testing.T, p *corev1.Pod) string {
 	t.Helper()
-	status, text := getMetrics(t, forward(t, p), tokenOf(t, scraperName))
-	if status != http.StatusOK {
-		t.Fatalf("%s answered %d:\n%s", p.Name, status, text)
-	}
+	address, token, text := forward(t, p), tokenOf(t, scraperName), ""
+	eventually(t, 30*time.Second, func(context.Context) string {
+		var status int
+		if status, text = getMetrics(t, address, token); status != http.StatusOK {
+			return fmt.Sprintf("%s answered %d:\n%s", p.Name, status, text)
+		}
+		return ""
+	})
 	return text
 }
 

@@ -118,8 +118,8 @@ type inPlace struct {
 func waitInPlace(t *testing.T, p *corev1.Pod, container string) inPlace {
 	t.Helper()
 	var truth inPlace
-	eventually(t, patience, func(context.Context) string {
-		log, err := output(kubectl, "logs", "--timestamps", "-n", p.Namespace, p.Name, "-c", container)
+	eventually(t, patience, func(ctx context.Context) string {
+		log, err := logOf(ctx, p, container, true)
 		if err != nil {
 			return err.Error()
 		}
@@ -132,6 +132,16 @@ func waitInPlace(t *testing.T, p *corev1.Pod, container string) inPlace {
 		return fmt.Sprintf("no ready line in the log of %s/%s:\n%s", p.Name, container, log)
 	})
 	return truth
+}
+
+// logOf reads the log of a container, of the only one when it has no name. That is asked for each pod until it is ready, and a kubectl for
+// each time would take most of the machine.
+func logOf(ctx context.Context, p *corev1.Pod, container string, timestamps bool) (string, error) {
+	log, err := logs.Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{Container: container, Timestamps: timestamps}).DoRaw(ctx)
+	if err != nil {
+		return "", fmt.Errorf("reading the log of %s/%s: %w", p.Name, container, err)
+	}
+	return string(log), nil
 }
 
 func parseTime(t *testing.T, s string) time.Time {

@@ -75,6 +75,15 @@ func statFields(pid int) []string {
 	return strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
 }
 
+// startTicks is when a process started; with its PID it names the process for good. It is empty when the process is gone.
+func startTicks(pid int) string {
+	const field = 22 - 3 // of /proc/PID/stat, counted from the state
+	if f := statFields(pid); len(f) > field {
+		return f[field]
+	}
+	return ""
+}
+
 // zombiesUnder counts the zombies of a process of the host.
 func zombiesUnder(t *testing.T, parent int) int {
 	t.Helper()

@@ -240,7 +240,6 @@ func neverBlamed(t *testing.T) {
 	if report.Status.Observed.Zombies != 0 || leaking.LastTransitionTime.After(report.CreationTimestamp.Add(time.Second)) {
 		t.Errorf("the report of a pod without zombies says %+v, condition Leaking %+v", report.Status.Observed, leaking)
 	}
-	shown(t, "B bitnami#34735")
 }
 
 func staleReports(t *testing.T) {

@@ -51,6 +51,35 @@ func waitReport(t *testing.T, p *corev1.Pod, zombies int32, timeout time.Duratio
 	return report
 }
 
+// waitContainer waits until the report of a pod tells of its only container what it should; until then missing says what is missing.
+func waitContainer(t *testing.T, p *corev1.Pod, timeout time.Duration, missing func(v1alpha1.ContainerObservation) string) v1alpha1.ContainerObservation {
+	t.Helper()
+	var c v1alpha1.ContainerObservation
+	eventually(t, timeout, func(ctx context.Context) string {
+		report, err := getReport(ctx, p.Namespace, p.Name, p.UID)
+		switch {
+		case err != nil:
+			return err.Error()
+		case report == nil || report.Status.Observed == nil || len(report.Status.Observed.Containers) == 0:
+			return fmt.Sprintf("no report tells of a container of pod %s: %+v", p.Name, report)
+		}
+		c = report.Status.Observed.Containers[0]
+		if why := missing(c); why != "" {
+			return fmt.Sprintf("of pod %s the report says %+v: %s", p.Name, report.Status.Observed, why)
+		}
+		return ""
+	})
+	return c
+}
+
+// pidOf is the PID of a parent; 0 when it is outside of the container.
+func pidOf(p v1alpha1.Parent) int32 {
+	if p.PID == nil {
+		return 0
+	}
+	return *p.PID
+}
+
 // want is what a report must say of one container.
 type want struct {
 	container, command string

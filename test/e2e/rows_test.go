@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
+	"github.com/zombie-operator/zombie-operator/controllers/remedy"
 )
 
 // rows are the leaks that were seen in the field: A orphans adopted by a PID 1 that never waits, B exec probes, C a parent's
@@ -93,6 +94,7 @@ var rowCases = []rowCase{
 	{"B pulsar-helm-chart#554, olake-helm#176", goServerProbed},
 	{"C datadog-agent#12997", slowLeak},
 	{"E kubernetes#110070", aliveAndStuck},
+	{"E longhorn#6687", hungStorage},
 	{"E php-src#8282", initThatEnds},
 }
 
@@ -120,7 +122,7 @@ func sandbox(t *testing.T, p *corev1.Pod) {
 	leaveOrphans(2)(t, p)
 	program := p.Spec.Containers[0].Command[0]
 	parent := waitReport(t, p, 2, patience).Status.Observed.Containers[0].Parents[0]
-	if parent.Cause != v1alpha1.CausePID1DoesNotReap || parent.Command != program || *parent.PID != 1 ||
+	if parent.Cause != v1alpha1.CausePID1DoesNotReap || parent.Command != program || pidOf(parent) != 1 ||
 		!strings.HasPrefix(parent.Fix, program+" never waits for a child: make an init") {
 		t.Errorf("the parent is %+v, want PID 1, %s, which never waits", parent, program)
 	}
@@ -131,13 +133,10 @@ func sandbox(t *testing.T, p *corev1.Pod) {
 func slowLeak(t *testing.T, namespace string) {
 	p := guarded(namespace, "slow-leak", container("app", "/leaks/start-no-wait", "start-no-wait", "-count=1", "-every=15s"))
 	create(t, p)
-	var c v1alpha1.ContainerObservation
-	eventually(t, patience, func(ctx context.Context) string {
-		report, err := getReport(ctx, namespace, p.Name, p.UID)
-		if err != nil || report == nil || report.Status.Observed == nil || report.Status.Observed.Zombies < 5 {
-			return fmt.Sprintf("the report does not tell of 5 zombies (%v): %+v", err, report)
+	c := waitContainer(t, p, patience, func(c v1alpha1.ContainerObservation) string {
+		if c.Zombies < 5 {
+			return "want 5 zombies"
 		}
-		c = report.Status.Observed.Containers[0]
 		return ""
 	})
 	if c.Births == nil || c.Births.PeriodSeconds != 15 || c.Births.PerHour < 216 || c.Births.PerHour > 264 {
@@ -192,8 +191,13 @@ func goServerProbed(t *testing.T, namespace string) {
 	p := programs(namespace, "olake", "/leaks/invoicer", "start-no-wait", "-count=1")
 	p.Spec.Containers[0].LivenessProbe = timeoutProbe(10)
 	create(t, p)
-	report := waitProbeLeaks(t, p, "livenessProbe")
-	c := report.Status.Observed.Containers[0]
+	waitProbeLeaks(t, p, "livenessProbe")
+	c := waitContainer(t, p, time.Minute, func(c v1alpha1.ContainerObservation) string {
+		if c.PIDs == nil {
+			return "want its PIDs"
+		}
+		return ""
+	})
 	switch c.PIDs.LimitedBy {
 	case v1alpha1.PIDLimitPIDMax, v1alpha1.PIDLimitThreadsMax, v1alpha1.PIDLimitKubepods:
 	case v1alpha1.PIDLimitContainer, v1alpha1.PIDLimitPod:
@@ -221,7 +225,25 @@ func probeLeaks(t *testing.T) {
 		t.Errorf("the pod is not ready (%v): %+v", err, now.Status.Conditions)
 	}
 	keepSeen(t, report, v1alpha1.ConditionProbeLeaks)
+	restartDoesNotCure(t, p)
 	shown(t, "B openreplay#4824")
+}
+
+// restartDoesNotCure: a restart ends the zombies of a probe, as many come again, and the next restart has to wait.
+func restartDoesNotCure(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	id := containerID(t, p, "app")
+	enforce(t, p, restart)
+	act := waitActs(t, p, 1)[0]
+	if act.Status.Outcome != v1alpha1.OutcomeCleared {
+		t.Errorf("the outcome is %s (%s), want Cleared", act.Status.Outcome, act.Status.Message)
+	}
+	waitRestarted(t, p, id)
+	waitNext(t, p, remedy.ReasonCooldown)
+	waitProbeLeaks(t, p, "readinessProbe")
+	if acts := waitActs(t, p, 1); len(acts) != 1 {
+		t.Errorf("there were %d acts, want 1", len(acts))
+	}
 }
 
 // timeoutProbe is an exec probe that ends before its `timeout` does.

@@ -20,8 +20,15 @@ func stopShim(t *testing.T, p *corev1.Pod) {
 	if comm := readFile(t, fmt.Sprintf("/proc/%d/comm", shim)); !strings.HasPrefix(comm, "containerd-shim") {
 		t.Fatalf("the parent of the container is %s, want a shim", comm)
 	}
+	started := startTicks(shim)
 	// The pod cannot end before.
-	t.Cleanup(func() { kill(t, shim, syscall.SIGCONT) })
+	t.Cleanup(func() {
+		// Whatever a test does to the pod, nothing is done to the shim.
+		if f := statFields(shim); len(f) == 0 || f[0] != "T" || startTicks(shim) != started {
+			t.Errorf("the shim is %v, want it stopped and started at %s", f, started)
+		}
+		kill(t, shim, syscall.SIGCONT)
+	})
 	kill(t, shim, syscall.SIGSTOP)
 	eventually(t, 10*time.Second, func(context.Context) string {
 		if state := statFields(shim)[0]; state != "T" {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"embed"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -19,15 +20,23 @@ var trees embed.FS
 // tree is the program of a tree.
 func tree(t *testing.T, name string) string {
 	t.Helper()
+	program, err := treeText(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+func treeText(name string) (string, error) {
 	program := ""
 	for _, part := range []string{"prelude", name} {
 		text, err := trees.ReadFile("testdata/trees/" + part + ".pl")
 		if err != nil {
-			t.Fatal(err)
+			return "", fmt.Errorf("reading tree %s: %w", name, err)
 		}
 		program += string(text)
 	}
-	return program
+	return program, nil
 }
 
 // perl makes a pod on the second node whose PID 1 is a tree. The kubelet reads "$$" as "$".
