@@ -97,7 +97,6 @@ func memoryOf(tb testing.TB, zombies int) memory {
 	runtime.KeepAlive(result)
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(containers)
-	result, s, containers = scan.Result{}, sorted{}, nil
 	betweenLooks, _ := heap()
 	runtime.KeepAlive(a)
 	each := func(after, before uint64) float64 { return (float64(after) - float64(before)) / float64(zombies) }

@@ -63,9 +63,9 @@ type node struct {
 	runtimeErr error
 }
 
-func newNode(t testing.TB) *node {
-	t.Helper()
-	n := &node{t: t, root: t.TempDir(), cgroups: t.TempDir(), tells: true}
+func newNode(tb testing.TB) *node {
+	tb.Helper()
+	n := &node{t: tb, root: tb.TempDir(), cgroups: tb.TempDir(), tells: true}
 	n.write("uptime", "100000.00 1000.00\n")
 	n.write("loadavg", "0.00 0.01 0.05 1/120 4711\n")
 	n.write("sys/kernel/pid_max", "32768\n")
@@ -89,11 +89,11 @@ func (n *node) cgroup(name, text string) {
 	n.put(filepath.Join(n.cgroups, name), text)
 }
 
-// limit limits the container to so many processes, of which so many are used, and tells how many forks were refused.
-func (n *node) limit(most string, used, refused int) {
+// limit limits the container to 100 processes, of which so many are used, and tells how many forks were refused.
+func (n *node) limit(used, refused int) {
 	n.t.Helper()
 	dir := "kubepods/web/" + appID
-	n.cgroup(dir+"/pids.max", most+"\n")
+	n.cgroup(dir+"/pids.max", "100\n")
 	n.cgroup(dir+"/pids.current", fmt.Sprintln(used))
 	n.cgroup(dir+"/pids.events", fmt.Sprintf("max %d\n", refused))
 }
@@ -221,11 +221,11 @@ type server struct {
 	stubborn bool
 }
 
-func newServer(t testing.TB, reports ...client.Object) *server {
-	t.Helper()
+func newServer(tb testing.TB, reports ...client.Object) *server {
+	tb.Helper()
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &server{}
 	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(reports...).WithStatusSubresource(&v1alpha1.ZombieReport{}, &v1alpha1.ZombieNodeReport{}).
@@ -334,21 +334,21 @@ func (l *logged) count(text string) int {
 	return strings.Count(l.text.String(), text)
 }
 
-func newAgent(t testing.TB, n *node, s *server) (*Agent, *logged) {
-	t.Helper()
+func newAgent(tb testing.TB, n *node, s *server) (*Agent, *logged) {
+	tb.Helper()
 	fs, err := kernel.New(n.root)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	text := &logged{}
 	log := slog.New(slog.NewTextHandler(text, nil))
 	images, err := peek.New(n.root)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cgroups, err := cgroup.New(n.cgroups)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	proc, recall, h := scan.Proc{FS: fs}, NewRecall(), health.New(interval, time.Now)
 	return &Agent{

@@ -177,9 +177,9 @@ func TestOfGoesOnThroughThePausesOfWhatComesInFits(t *testing.T) {
 	t.Parallel()
 	s := newSeries(1)
 	at := time.Minute // of silence up to now
-	for _, pause := range []time.Duration{20, 60, 10, 45, 35, 5} {
+	for _, pause := range []int{20, 60, 10, 45, 35, 5} {
 		s.every(100*time.Millisecond, 50, 1, 0, at)
-		at += 5*time.Second + pause*time.Second
+		at += time.Duration(5+pause) * time.Second
 	}
 	if got, ok := Of(s.ticks(), now); !ok {
 		t.Errorf("Of() = %+v, %t, want a rate after a minute of silence, as there was one before", got, ok)

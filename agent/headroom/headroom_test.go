@@ -23,69 +23,37 @@ func TestTightestIsTheLimitThatIsNearest(t *testing.T) {
 		by     v1alpha1.PIDLimit
 		left   time.Duration // negative: not in sight
 	}{
-		"where nothing is born it is the one with the highest share used": {
-			[]Limit{{By: container, Used: 10, Max: 100}, {By: pod, Used: 30, Max: 200}, {By: pidMax, Used: 900, Max: 32768}}, pod, -1,
-		},
+		"where nothing is born it is the one with the highest share used": {[]Limit{{By: container, Used: 10, Max: 100}, {By: pod, Used: 30, Max: 200}, {By: pidMax, Used: 900, Max: 32768}}, pod, -1},
 		"one that is reached sooner wins, though a smaller share of it is used": {
 			[]Limit{{By: container, Used: 60, Max: 100, BirthsPerHour: 1}, {By: pidMax, Used: 8192, Max: 32768, BirthsPerHour: 24576}}, pidMax, time.Hour,
 		},
-		"one that is nearly full wins over one that is reached in months": {
-			[]Limit{{By: container, Used: 93, Max: 100}, {By: pidMax, Used: 700, Max: 32768, BirthsPerHour: 10}}, container, -1,
-		},
+		"one that is nearly full wins over one that is reached in months": {[]Limit{{By: container, Used: 93, Max: 100}, {By: pidMax, Used: 700, Max: 32768, BirthsPerHour: 10}}, container, -1},
 		"one that is nearly full wins over one that is reached in months, whatever their order": {
 			[]Limit{{By: pidMax, Used: 700, Max: 32768, BirthsPerHour: 10}, {By: container, Used: 93, Max: 100}}, container, -1,
 		},
-		"one that is reached in hours wins over one that is half full and stays so": {
-			[]Limit{{By: container, Used: 60, Max: 100}, {By: pod, Used: 1, Max: 21, BirthsPerHour: 10}}, pod, 2 * time.Hour,
-		},
-		"where none has passed a mark, one in sight wins over one that is fuller": {
-			[]Limit{{By: container, Used: 49, Max: 100}, {By: pod, Used: 1, Max: 2401, BirthsPerHour: 10}}, pod, 240 * time.Hour,
-		},
-		"of two as near in marks, the one that is reached first wins": {
-			[]Limit{{By: container, Used: 79, Max: 100, BirthsPerHour: 1}, {By: pod, Used: 70, Max: 90, BirthsPerHour: 1}}, pod, 20 * time.Hour,
-		},
-		"of two that are reached at once, the fuller wins": {
-			[]Limit{{By: container, Used: 1, Max: 11, BirthsPerHour: 1}, {By: pod, Used: 2, Max: 12, BirthsPerHour: 1}}, pod, 10 * time.Hour,
-		},
-		"one that is full is reached now, though nothing is born": {
-			[]Limit{{By: container, Used: 10, Max: 100, BirthsPerHour: 100}, {By: pod, Used: 200, Max: 200}}, pod, 0,
-		},
-		"one that is more than full is reached now": {
-			[]Limit{{By: pod, Used: 250, Max: 200}}, pod, 0,
-		},
-		"of two that are full it is the first": {
-			[]Limit{{By: container, Used: 100, Max: 100}, {By: pod, Used: 200, Max: 200}}, container, 0,
-		},
-		"of two with the same share it is the first": {
-			[]Limit{{By: container, Used: 1, Max: 2}, {By: pod, Used: 2, Max: 4}}, container, -1,
-		},
-		"what has no limit is left out": {
-			[]Limit{{By: container, Used: 1000, BirthsPerHour: 1e9}, {By: pod, Used: 1, Max: 200}}, pod, -1,
-		},
-		"a year ahead is in sight": {
-			[]Limit{{By: pod, Max: 24 * 365, BirthsPerHour: 1}}, pod, 365 * 24 * time.Hour,
-		},
-		"more than a year ahead is not": {
-			[]Limit{{By: pod, Max: 24*365 + 1, BirthsPerHour: 1}}, pod, -1,
-		},
+		"one that is reached in hours wins over one that is half full and stays so": {[]Limit{{By: container, Used: 60, Max: 100}, {By: pod, Used: 1, Max: 21, BirthsPerHour: 10}}, pod, 2 * time.Hour},
+		"where none has passed a mark, one in sight wins over one that is fuller":   {[]Limit{{By: container, Used: 49, Max: 100}, {By: pod, Used: 1, Max: 2401, BirthsPerHour: 10}}, pod, 240 * time.Hour},
+		"of two as near in marks, the one that is reached first wins":               {[]Limit{{By: container, Used: 79, Max: 100, BirthsPerHour: 1}, {By: pod, Used: 70, Max: 90, BirthsPerHour: 1}}, pod, 20 * time.Hour},
+		"of two that are reached at once, the fuller wins":                          {[]Limit{{By: container, Used: 1, Max: 11, BirthsPerHour: 1}, {By: pod, Used: 2, Max: 12, BirthsPerHour: 1}}, pod, 10 * time.Hour},
+		"one that is full is reached now, though nothing is born":                   {[]Limit{{By: container, Used: 10, Max: 100, BirthsPerHour: 100}, {By: pod, Used: 200, Max: 200}}, pod, 0},
+		"one that is more than full is reached now":                                 {[]Limit{{By: pod, Used: 250, Max: 200}}, pod, 0},
+		"of two that are full it is the first":                                      {[]Limit{{By: container, Used: 100, Max: 100}, {By: pod, Used: 200, Max: 200}}, container, 0},
+		"of two with the same share it is the first":                                {[]Limit{{By: container, Used: 1, Max: 2}, {By: pod, Used: 2, Max: 4}}, container, -1},
+		"what has no limit is left out":                                             {[]Limit{{By: container, Used: 1000, BirthsPerHour: 1e9}, {By: pod, Used: 1, Max: 200}}, pod, -1},
+		"a year ahead is in sight":                                                  {[]Limit{{By: pod, Max: 24 * 365, BirthsPerHour: 1}}, pod, 365 * 24 * time.Hour},
+		"more than a year ahead is not":                                             {[]Limit{{By: pod, Max: 24*365 + 1, BirthsPerHour: 1}}, pod, -1},
 		"no farther ahead than its births may be taken to go on": {
 			[]Limit{{By: container, Max: 100, BirthsPerHour: 100, Ahead: time.Hour - 1}, {By: pod, Max: 200, BirthsPerHour: 100, Ahead: 2 * time.Hour}},
 			pod, 2 * time.Hour,
 		},
-		"not in sight where no births may be taken to go on for so long": {
-			[]Limit{{By: pod, Max: 200, BirthsPerHour: 100, Ahead: 2*time.Hour - 1}}, pod, -1,
-		},
-		"births that go on for longer make it no farther than a year": {
-			[]Limit{{By: pod, Max: 24*365 + 1, BirthsPerHour: 1, Ahead: 1 << 62}}, pod, -1,
-		},
-		"full now, however short its births go on": {
-			[]Limit{{By: pod, Used: 200, Max: 200, BirthsPerHour: 1, Ahead: 1}}, pod, 0,
-		},
-		"a rate so small that the time overflows is none":    {[]Limit{{By: pod, Max: 200, BirthsPerHour: 1e-300}}, pod, -1},
-		"a rate below 0 is none":                             {[]Limit{{By: pod, Max: 200, BirthsPerHour: -1}}, pod, -1},
-		"a rate that is no number is none":                   {[]Limit{{By: pod, Max: 200, BirthsPerHour: math.NaN()}}, pod, -1},
-		"a rate without end is now":                          {[]Limit{{By: pod, Max: 200, BirthsPerHour: math.Inf(1)}}, pod, 0},
-		"a use below 0, of a kernel that is wrong, counts 0": {[]Limit{{By: pod, Used: -5, Max: 10, BirthsPerHour: 10}}, pod, time.Hour},
+		"not in sight where no births may be taken to go on for so long": {[]Limit{{By: pod, Max: 200, BirthsPerHour: 100, Ahead: 2*time.Hour - 1}}, pod, -1},
+		"births that go on for longer make it no farther than a year":    {[]Limit{{By: pod, Max: 24*365 + 1, BirthsPerHour: 1, Ahead: 1 << 62}}, pod, -1},
+		"full now, however short its births go on":                       {[]Limit{{By: pod, Used: 200, Max: 200, BirthsPerHour: 1, Ahead: 1}}, pod, 0},
+		"a rate so small that the time overflows is none":                {[]Limit{{By: pod, Max: 200, BirthsPerHour: 1e-300}}, pod, -1},
+		"a rate below 0 is none":                                         {[]Limit{{By: pod, Max: 200, BirthsPerHour: -1}}, pod, -1},
+		"a rate that is no number is none":                               {[]Limit{{By: pod, Max: 200, BirthsPerHour: math.NaN()}}, pod, -1},
+		"a rate without end is now":                                      {[]Limit{{By: pod, Max: 200, BirthsPerHour: math.Inf(1)}}, pod, 0},
+		"a use below 0, of a kernel that is wrong, counts 0":             {[]Limit{{By: pod, Used: -5, Max: 10, BirthsPerHour: 10}}, pod, time.Hour},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -63,36 +63,22 @@ func TestContainerMustBeTheOneThatWasDecidedOn(t *testing.T) {
 		happen  func(world)
 		outcome v1alpha1.Outcome
 	}{
-		"a container that the runtime does not know is stale": {
-			func(w world) { w.Fail("container", status.Error(codes.NotFound, "none")) }, v1alpha1.OutcomeStale,
-		},
-		"a container of which only the beginning of the ID was given is stale": {
-			func(w world) { w.Spec.ContainerID = targettest.ContainerID[:1] }, v1alpha1.OutcomeStale,
-		},
-		"a container that exited is stale": {
-			func(w world) { w.Node.Status.Status.State = runtimeapi.ContainerState_CONTAINER_EXITED }, v1alpha1.OutcomeStale,
-		},
-		"a container of a pod of another name is stale":        {func(w world) { w.Spec.PodName = "job" }, v1alpha1.OutcomeStale},
-		"a container of a later pod of the same name is stale": {func(w world) { w.Spec.PodUID = "uid-later" }, v1alpha1.OutcomeStale},
-		"a container of another namespace is stale":            {func(w world) { w.Namespace = "bank" }, v1alpha1.OutcomeStale},
-		"another container of the pod is stale":                {func(w world) { w.Spec.ContainerName = "sidecar" }, v1alpha1.OutcomeStale},
-		"a container that is no pod's is refused": {
-			func(w world) { w.Node.Status.Status.Labels = nil }, v1alpha1.OutcomeRefused,
-		},
+		"a container that the runtime does not know is stale":                  {func(w world) { w.Fail("container", status.Error(codes.NotFound, "none")) }, v1alpha1.OutcomeStale},
+		"a container of which only the beginning of the ID was given is stale": {func(w world) { w.Spec.ContainerID = targettest.ContainerID[:1] }, v1alpha1.OutcomeStale},
+		"a container that exited is stale":                                     {func(w world) { w.Node.Status.Status.State = runtimeapi.ContainerState_CONTAINER_EXITED }, v1alpha1.OutcomeStale},
+		"a container of a pod of another name is stale":                        {func(w world) { w.Spec.PodName = "job" }, v1alpha1.OutcomeStale},
+		"a container of a later pod of the same name is stale":                 {func(w world) { w.Spec.PodUID = "uid-later" }, v1alpha1.OutcomeStale},
+		"a container of another namespace is stale":                            {func(w world) { w.Namespace = "bank" }, v1alpha1.OutcomeStale},
+		"another container of the pod is stale":                                {func(w world) { w.Spec.ContainerName = "sidecar" }, v1alpha1.OutcomeStale},
+		"a container that is no pod's is refused":                              {func(w world) { w.Node.Status.Status.Labels = nil }, v1alpha1.OutcomeRefused},
 		"a container in the PID namespace of the host is refused": {
 			func(w world) {
 				w.Change(targettest.Init, func(p *targettest.Process) { p.Namespace = targettest.HostNamespace })
 			}, v1alpha1.OutcomeRefused,
 		},
-		"a container whose PID namespace cannot be read is refused": {
-			func(w world) { w.Change(targettest.Init, func(p *targettest.Process) { p.Namespace = 0 }) }, v1alpha1.OutcomeRefused,
-		},
-		"any container is refused when the host's PID namespace cannot be read": {
-			func(w world) { w.Change(os.Getpid(), func(p *targettest.Process) { p.Namespace = 0 }) }, v1alpha1.OutcomeRefused,
-		},
-		"the agent's own container is refused": {
-			func(w world) { w.Node.Status.Info["info"] = fmt.Sprintf(`{"pid": %d}`, os.Getpid()) }, v1alpha1.OutcomeRefused,
-		},
+		"a container whose PID namespace cannot be read is refused":             {func(w world) { w.Change(targettest.Init, func(p *targettest.Process) { p.Namespace = 0 }) }, v1alpha1.OutcomeRefused},
+		"any container is refused when the host's PID namespace cannot be read": {func(w world) { w.Change(os.Getpid(), func(p *targettest.Process) { p.Namespace = 0 }) }, v1alpha1.OutcomeRefused},
+		"the agent's own container is refused":                                  {func(w world) { w.Node.Status.Info["info"] = fmt.Sprintf(`{"pid": %d}`, os.Getpid()) }, v1alpha1.OutcomeRefused},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -153,29 +139,19 @@ func TestZombiesOfAContainer(t *testing.T) {
 		happen func(*targettest.Node)
 		want   target.Zombies
 	}{
-		"all parents count":           {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, target.Zombies{Held: []scan.Key{k201, k202, k301}}},
-		"one that is traced does not": {change(func(p *targettest.Process) { p.TracerPID = 203 }), others},
-		"one that its own parent traces counts": {
-			change(func(p *targettest.Process) { p.TracerPID, p.ExitSignal = p.ParentPID, 0 }), all,
-		},
-		"one whose tracer is in a namespace below the container's does not": {
-			traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = 9, []int{203, 104, 1} }), others,
-		},
+		"all parents count":                                                 {func(n *targettest.Node) { n.Dead(301, targettest.Init) }, target.Zombies{Held: []scan.Key{k201, k202, k301}}},
+		"one that is traced does not":                                       {change(func(p *targettest.Process) { p.TracerPID = 203 }), others},
+		"one that its own parent traces counts":                             {change(func(p *targettest.Process) { p.TracerPID, p.ExitSignal = p.ParentPID, 0 }), all},
+		"one whose tracer is in a namespace below the container's does not": {traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = 9, []int{203, 104, 1} }), others},
 		"one that is let go meanwhile does not": {
 			func(n *targettest.Node) {
 				n.Change(201, func(p *targettest.Process) { p.TracerPID = 999 })
 				happens("identity 999", func(n *targettest.Node) { n.Change(201, func(p *targettest.Process) { p.TracerPID = 0 }) })(n)
 			}, others,
 		},
-		"one whose tracer is gone and that is traced still counts as one whose parent is outside": {
-			change(func(p *targettest.Process) { p.TracerPID = 999 }), outside,
-		},
-		"one whose tracer is on the host counts as one whose parent is outside": {
-			change(func(p *targettest.Process) { p.TracerPID = os.Getpid() }), outside,
-		},
-		"one whose tracer is in another container counts as one whose parent is outside": {
-			traced(func(p *targettest.Process) { p.Namespace, p.Cgroups = 8, []string{"/kubepods/pod2/other"} }), outside,
-		},
+		"one whose tracer is gone and that is traced still counts as one whose parent is outside": {change(func(p *targettest.Process) { p.TracerPID = 999 }), outside},
+		"one whose tracer is on the host counts as one whose parent is outside":                   {change(func(p *targettest.Process) { p.TracerPID = os.Getpid() }), outside},
+		"one whose tracer is in another container counts as one whose parent is outside":          {traced(func(p *targettest.Process) { p.Namespace, p.Cgroups = 8, []string{"/kubepods/pod2/other"} }), outside},
 		"one whose tracer is in a namespace below another container's counts as one whose parent is outside": {
 			traced(func(p *targettest.Process) {
 				p.Namespace, p.NamespacePIDs, p.Cgroups = 9, []int{203, 104, 1}, []string{"/kubepods/pod2/other"}
@@ -184,15 +160,13 @@ func TestZombiesOfAContainer(t *testing.T) {
 		"one whose tracer came from the host into the cgroup counts as one whose parent is outside": {
 			traced(func(p *targettest.Process) { p.Namespace, p.NamespacePIDs = targettest.HostNamespace, []int{203} }), outside,
 		},
-		"one that just died does not though its tracer is on the host": {
-			change(func(p *targettest.Process) { p.TracerPID, p.DeadFor = os.Getpid(), time.Second }), others,
-		},
-		"one with a living thread does not":                         {change(func(p *targettest.Process) { p.Threads = 2 }), others},
-		"one that ended with no signal does not":                    {change(func(p *targettest.Process) { p.ExitSignal = 0 }), others},
-		"one that ended with another signal than SIGCHLD does not":  {change(func(p *targettest.Process) { p.ExitSignal = unix.SIGUSR1 }), others},
-		"one that just died does not":                               {change(func(p *targettest.Process) { p.DeadFor = 30*time.Second - 1 }), others},
-		"one that died half a minute ago counts":                    {change(func(p *targettest.Process) { p.DeadFor = 30 * time.Second }), all},
-		"one counts of which the kernel does not tell when it died": {func(n *targettest.Node) { n.Fail("dead 201", kernel.ErrNoDeathTime) }, all},
+		"one that just died does not though its tracer is on the host": {change(func(p *targettest.Process) { p.TracerPID, p.DeadFor = os.Getpid(), time.Second }), others},
+		"one with a living thread does not":                            {change(func(p *targettest.Process) { p.Threads = 2 }), others},
+		"one that ended with no signal does not":                       {change(func(p *targettest.Process) { p.ExitSignal = 0 }), others},
+		"one that ended with another signal than SIGCHLD does not":     {change(func(p *targettest.Process) { p.ExitSignal = unix.SIGUSR1 }), others},
+		"one that just died does not":                                  {change(func(p *targettest.Process) { p.DeadFor = 30*time.Second - 1 }), others},
+		"one that died half a minute ago counts":                       {change(func(p *targettest.Process) { p.DeadFor = 30 * time.Second }), all},
+		"one counts of which the kernel does not tell when it died":    {func(n *targettest.Node) { n.Fail("dead 201", kernel.ErrNoDeathTime) }, all},
 		"one of another container with the same PID namespace does not": {
 			func(n *targettest.Node) {
 				n.Live(300, targettest.Init)
@@ -201,21 +175,15 @@ func TestZombiesOfAContainer(t *testing.T) {
 				n.Change(301, func(p *targettest.Process) { p.Cgroups = nil })
 			}, all,
 		},
-		"one that shows no cgroup, as on v1, counts by its parent": {change(func(p *targettest.Process) { p.Cgroups = nil }), all},
-		"one whose parent is outside counts apart":                 {change(func(p *targettest.Process) { p.ParentPID = os.Getpid() }), outside},
-		"one whose parent is outside counts apart, on v1 too": {
-			change(func(p *targettest.Process) { p.ParentPID, p.Cgroups = os.Getpid(), nil }), outside,
-		},
-		"one whose parent is outside counts though no plain wait would reap it": {
-			change(func(p *targettest.Process) { p.ParentPID, p.ExitSignal, p.TracerPID = os.Getpid(), 0, 5 }), outside,
-		},
-		"one that just died, as in a probe, does not though its parent is outside": {
-			change(func(p *targettest.Process) { p.ParentPID, p.DeadFor = os.Getpid(), time.Second }), others,
-		},
-		"one whose parent just ended does not":    {change(func(p *targettest.Process) { p.ParentPID = 999 }), others},
-		"one that is reaped meanwhile does not":   {happens("identity 201", func(n *targettest.Node) { n.Reap(201) }), others},
-		"one that is reaped a bit later does not": {happens("exit signal 201", func(n *targettest.Node) { n.Reap(201) }), others},
-		"one that is reaped at last does not":     {happens("dead 201", func(n *targettest.Node) { n.Reap(201) }), others},
+		"one that shows no cgroup, as on v1, counts by its parent":                 {change(func(p *targettest.Process) { p.Cgroups = nil }), all},
+		"one whose parent is outside counts apart":                                 {change(func(p *targettest.Process) { p.ParentPID = os.Getpid() }), outside},
+		"one whose parent is outside counts apart, on v1 too":                      {change(func(p *targettest.Process) { p.ParentPID, p.Cgroups = os.Getpid(), nil }), outside},
+		"one whose parent is outside counts though no plain wait would reap it":    {change(func(p *targettest.Process) { p.ParentPID, p.ExitSignal, p.TracerPID = os.Getpid(), 0, 5 }), outside},
+		"one that just died, as in a probe, does not though its parent is outside": {change(func(p *targettest.Process) { p.ParentPID, p.DeadFor = os.Getpid(), time.Second }), others},
+		"one whose parent just ended does not":                                     {change(func(p *targettest.Process) { p.ParentPID = 999 }), others},
+		"one that is reaped meanwhile does not":                                    {happens("identity 201", func(n *targettest.Node) { n.Reap(201) }), others},
+		"one that is reaped a bit later does not":                                  {happens("exit signal 201", func(n *targettest.Node) { n.Reap(201) }), others},
+		"one that is reaped at last does not":                                      {happens("dead 201", func(n *targettest.Node) { n.Reap(201) }), others},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

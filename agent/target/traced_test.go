@@ -31,19 +31,36 @@ func debugger(what func(*targettest.Process)) func(*targettest.Node) {
 
 func onHost(*targettest.Process) {}
 
+// traces is what happens on a node, and which processes of the container are traced then.
+type traces map[string]struct {
+	happen func(*targettest.Node)
+	want   []target.Traced
+}
+
+func (tests traces) run(t *testing.T) {
+	t.Helper()
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode()
+			tc.happen(n)
+			got, err := n.Finder().Traced(mustContainer(t, n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("traced (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// held is the process that is traced by the debugger of most tests.
+var held = []target.Traced{{PID: targettest.Inner(203), Command: "p203", TracerPID: 300, TracerCommand: "gdb"}}
+
 func TestTracedProcessesOfAContainer(t *testing.T) {
 	t.Parallel()
-	held := []target.Traced{{PID: targettest.Inner(203), Command: "p203", TracerPID: 300, TracerCommand: "gdb"}}
-	joined := func(tracee int) func(*targettest.Node) {
-		return func(n *targettest.Node) {
-			n.Change(targettest.Init, func(p *targettest.Process) { p.NamespacePIDs = []int{targettest.Init, 8} })
-			n.Change(tracee, func(p *targettest.Process) { p.TracerPID = parent })
-		}
-	}
-	tests := map[string]struct {
-		happen func(*targettest.Node)
-		want   []target.Traced
-	}{
+	traces{
 		"none that nobody traces":                                {func(*targettest.Node) {}, nil},
 		"one whose tracer is on the host, whoever its parent is": {debugger(onHost), held},
 		"one whose tracer is in another container": {
@@ -51,11 +68,9 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 				p.Namespace, p.NamespacePIDs, p.Cgroups = 8, []int{300, 5}, []string{"/kubepods/pod2/other"}
 			}), held,
 		},
-		"one whose tracer came from the host into the cgroup": {
-			debugger(func(p *targettest.Process) { p.Cgroups = []string{targettest.Cgroup} }), held,
-		},
-		"one whose tracer's PID namespace cannot be read": {debugger(func(p *targettest.Process) { p.Namespace = 0 }), held},
-		"none whose tracer ends with the container":       {traceLive(parent), nil},
+		"one whose tracer came from the host into the cgroup": {debugger(func(p *targettest.Process) { p.Cgroups = []string{targettest.Cgroup} }), held},
+		"one whose tracer's PID namespace cannot be read":     {debugger(func(p *targettest.Process) { p.Namespace = 0 }), held},
+		"none whose tracer ends with the container":           {traceLive(parent), nil},
 		"none whose tracer is in a namespace below the container's": {
 			debugger(func(p *targettest.Process) {
 				p.Namespace, p.NamespacePIDs, p.Cgroups = 9, []int{300, 5, 1}, []string{targettest.Cgroup + "/inner"}
@@ -102,6 +117,12 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 				n.Change(203, func(p *targettest.Process) { p.State, p.Threads = "Z", 2 })
 			}, held,
 		},
+	}.run(t)
+}
+
+func TestTracedProcessesThatChangeMeanwhile(t *testing.T) {
+	t.Parallel()
+	traces{
 		"none that ends meanwhile": {
 			func(n *targettest.Node) {
 				debugger(onHost)(n)
@@ -120,34 +141,28 @@ func TestTracedProcessesOfAContainer(t *testing.T) {
 				happens("identity 999", traceLive(0))(n)
 			}, nil,
 		},
-		"one whose tracer is gone and that is traced still": {
-			traceLive(999), []target.Traced{{PID: targettest.Inner(203), Command: "p203", TracerPID: 999}},
-		},
+		"one whose tracer is gone and that is traced still": {traceLive(999), []target.Traced{{PID: targettest.Inner(203), Command: "p203", TracerPID: 999}}},
 		"none that ends when its tracer does": {
 			func(n *targettest.Node) {
 				traceLive(999)(n)
 				happens("identity 999", func(n *targettest.Node) { n.Reap(203) })(n)
 			}, nil,
 		},
-		"where the container joined a PID namespace its first process, whoever traces it": {
-			joined(targettest.Init), []target.Traced{{PID: 8, Command: "p100", TracerPID: parent, TracerCommand: "p107"}},
-		},
-		"where the container joined a PID namespace none but its first process": {joined(203), nil},
+	}.run(t)
+}
+
+func TestTracedProcessesWhereAPIDNamespaceIsShared(t *testing.T) {
+	t.Parallel()
+	joined := func(tracee int) func(*targettest.Node) {
+		return func(n *targettest.Node) {
+			n.Change(targettest.Init, func(p *targettest.Process) { p.NamespacePIDs = []int{targettest.Init, 8} })
+			n.Change(tracee, func(p *targettest.Process) { p.TracerPID = parent })
+		}
 	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := newNode()
-			tc.happen(n)
-			got, err := n.Finder().Traced(mustContainer(t, n))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("traced (-want +got):\n%s", diff)
-			}
-		})
-	}
+	traces{
+		"where the container joined a PID namespace its first process, whoever traces it": {joined(targettest.Init), []target.Traced{{PID: 8, Command: "p100", TracerPID: parent, TracerCommand: "p107"}}},
+		"where the container joined a PID namespace none but its first process":           {joined(203), nil},
+	}.run(t)
 }
 
 func TestTracedFailsWhenItCannotBeKnown(t *testing.T) {
