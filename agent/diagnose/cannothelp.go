@@ -25,9 +25,9 @@ var cannot = []struct {
 	}},
 	// SIGKILL ends what is stopped, traced (its zombies pass on, though it stays one itself until its tracer waits), frozen by cgroup v2 or in a killable sleep; what cgroup v1 froze shows as D.
 	{v1alpha1.RemedySIGKILL, func(e Evidence) bool { return e.PID == 0 || e.endHelpsNot() }},
-	// The end of PID 1 waits for the end of every process of its namespace. A restart of what is frozen is not done: on cgroup v1 it
-	// would hang, on cgroup v2 it would take what the one who froze it is at work on. What is traced ends when its tracer waits: the
-	// tracer must be one that ends with the container.
+	// The end of PID 1 waits for the end of every process of its namespace. A restart of what is frozen is not done: it would take what
+	// the one who froze it is at work on, and on cgroup v1 it ends only if the runtime thaws it to kill it. What is traced ends when its
+	// tracer waits: the tracer must be one that ends with the container.
 	{v1alpha1.RemedyRestartContainer, func(e Evidence) bool {
 		return (e.PID == 0 && !e.SameNamespace) || e.unkillable() || e.Frozen || e.TracerOutside
 	}},
