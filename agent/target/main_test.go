@@ -21,6 +21,8 @@ const (
 	roleInit = "init"
 	// roleDebugger does the same, and traces the child.
 	roleDebugger = "debugger"
+	// roleChild is what they start.
+	roleChild = "child"
 )
 
 func TestMain(m *testing.M) {
@@ -37,12 +39,15 @@ func TestMain(m *testing.M) {
 
 func play(role string) error {
 	runtime.LockOSThread() // a tracer is a thread
-	child := exec.Command("sleep", "1000")
-	child.SysProcAttr = &syscall.SysProcAttr{Ptrace: role == roleDebugger}
-	if err := child.Start(); err != nil {
-		return err
+	if role != roleChild {
+		child := exec.Command("/proc/self/exe")
+		child.Env, child.Stdin = append(os.Environ(), roleVariable+"="+roleChild), os.Stdin
+		child.SysProcAttr = &syscall.SysProcAttr{Ptrace: role == roleDebugger}
+		if err := child.Start(); err != nil {
+			return err
+		}
+		fmt.Println("ready")
 	}
-	fmt.Println("ready")
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }

@@ -130,7 +130,7 @@ func TestRealTracerOutsideHoldsAContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []target.Traced{{PID: identity.NamespacePIDs[c.Depth-1], Command: "sleep", TracerPID: tid, TracerCommand: tracer.Command}}
+	want := []target.Traced{{PID: identity.NamespacePIDs[c.Depth-1], Command: child.Command, TracerPID: tid, TracerCommand: tracer.Command}}
 	got, err := finder.Traced(c)
 	if err != nil {
 		t.Fatal(err)
