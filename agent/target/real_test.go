@@ -84,11 +84,26 @@ func trace(t *testing.T, pid int) int {
 		err error
 	}
 	seized, done, ended := make(chan answer), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
+	hold := func() {
 		runtime.LockOSThread() // and end the thread with the goroutine: the end of a tracer lets go
 		seized <- answer{unix.Gettid(), unix.PtraceSeize(pid)}
 		<-done
+	}
+	go func() {
+		defer close(ended)
+		// The main thread is the one that does not end with its goroutine. While this one holds it, another runs elsewhere.
+		runtime.LockOSThread()
+		if unix.Gettid() != os.Getpid() {
+			hold()
+			return
+		}
+		elsewhere := make(chan struct{})
+		go func() {
+			defer close(elsewhere)
+			hold()
+		}()
+		<-elsewhere
+		runtime.UnlockOSThread()
 	}()
 	t.Cleanup(func() {
 		close(done)

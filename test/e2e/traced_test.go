@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -56,8 +57,7 @@ func tracerOfAnother(t *testing.T) {
 func traceUntilEnd(t *testing.T, pid int, halt bool) {
 	t.Helper()
 	seized, done, ended := make(chan error), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
+	hold := func() {
 		// The thread of a locked goroutine ends with it, and the end of a tracer lets go.
 		runtime.LockOSThread()
 		err := unix.PtraceSeize(pid)
@@ -66,6 +66,22 @@ func traceUntilEnd(t *testing.T, pid int, halt bool) {
 		}
 		seized <- err
 		<-done
+	}
+	go func() {
+		defer close(ended)
+		// The main thread is the one that does not end with its goroutine. While this one holds it, another runs elsewhere.
+		runtime.LockOSThread()
+		if unix.Gettid() != os.Getpid() {
+			hold()
+			return
+		}
+		elsewhere := make(chan struct{})
+		go func() {
+			defer close(elsewhere)
+			hold()
+		}()
+		<-elsewhere
+		runtime.UnlockOSThread()
 	}()
 	t.Cleanup(func() {
 		close(done)
