@@ -181,14 +181,13 @@ func comparePeriods(reported, observed *v1alpha1.Births) Difference {
 	return Same
 }
 
-// suspect is what identifies a parent, what it is blamed for and what to do about it. Its count is not part of it, nor are message and
-// evidence, which tell what it does at the moment. The fix is: what becomes known later, such as the program, may make it another.
+// suspect is what identifies a parent and what it is blamed for. Its count is not part of it, nor are message and evidence, which tell what
+// it does at the moment, nor the fix: it follows from these, and an agent that may read less has another one, which is none the better.
 type suspect struct {
 	pid        int32
 	startTicks int64
 	command    string
 	cause      v1alpha1.Cause
-	fix        string
 	cannotHelp string
 }
 
@@ -210,7 +209,7 @@ func among(some, others []v1alpha1.Parent) bool {
 }
 
 func suspectOf(p v1alpha1.Parent) suspect {
-	s := suspect{startTicks: p.StartTicks, command: p.Command, cause: p.Cause, fix: p.Fix, cannotHelp: fmt.Sprint(p.CannotHelp)}
+	s := suspect{startTicks: p.StartTicks, command: p.Command, cause: p.Cause, cannotHelp: fmt.Sprint(p.CannotHelp)}
 	if p.PID != nil {
 		s.pid = *p.PID
 	}
