@@ -66,6 +66,7 @@ func TestRemediesThatCannotHelp(t *testing.T) {
 		"zombies of a parent that ends move to a PID 1 that holds some": {with(func(e *Evidence) { e.Caught, e.ReaperHolds = true, true }), []v1alpha1.Remedy{cont, term, kill}},
 		"of a parent that could not be read nothing is known":           {Evidence{PID: 7, StateNow: "S"}, nil},
 		"of an unread parent it is known whether it is frozen":          {Evidence{PID: 7, Frozen: true}, []v1alpha1.Remedy{child, cont, hup, term, restart}},
+		"of an unread parent it is known who traces it":                 {Evidence{PID: 7, TracerOutside: true}, []v1alpha1.Remedy{restart}},
 		"of an unread parent it is known where its zombies move":        {Evidence{PID: 7, ReaperHolds: true}, []v1alpha1.Remedy{term, kill}},
 	}
 	for name, tc := range tests {

@@ -76,7 +76,7 @@ func known(e Evidence) Evidence {
 	if !e.Read {
 		e = Evidence{
 			Command: e.Command, PID: e.PID, SameNamespace: e.SameNamespace, Zombies: e.Zombies, Moved: e.Moved, MovedFrom: e.MovedFrom,
-			Reaped: e.Reaped, Frozen: e.Frozen, ReaperHolds: e.ReaperHolds, InitInImage: e.InitInImage,
+			Reaped: e.Reaped, Frozen: e.Frozen, TracerOutside: e.TracerOutside, ReaperHolds: e.ReaperHolds, InitInImage: e.InitInImage,
 		}
 	}
 	e.Command = printable.Printable(e.Command, v1alpha1.MaxCommand)

@@ -16,8 +16,8 @@ type Evidence struct {
 	MovedFrom string
 	// Reaped is how many others it was seen to reap within the last hour.
 	Reaped int
-	// Read is whether the parent itself could be read: what follows is known only then, but for Frozen, ReaperHolds and
-	// InitInImage.
+	// Read is whether the parent itself could be read: what follows is known only then, but for Frozen, TracerOutside, ReaperHolds
+	// and InitInImage.
 	Read bool
 	// State is the letter of its state, such as S, D, T or t, if it was the same at the last look too; else "". It is D where a
 	// thread, whichever, is in that state and has not run at all between the two looks: states of D that pass are usual.
@@ -31,8 +31,7 @@ type Evidence struct {
 	OthersRun bool
 	// Frozen is whether its cgroup is frozen.
 	Frozen bool
-	// TracerOutside is whether a tracer that is known not to end with the container traces it. That may be known of a parent that
-	// could not be read.
+	// TracerOutside is whether a tracer that is known not to end with the container traces it.
 	TracerOutside bool
 	// Blocked is whether SIGCHLD is blocked in every thread.
 	Blocked bool
