@@ -5,20 +5,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/zombie-operator/zombie-operator/agent/attribute"
 	"github.com/zombie-operator/zombie-operator/agent/inventory"
 	"github.com/zombie-operator/zombie-operator/agent/kernel"
 	"github.com/zombie-operator/zombie-operator/agent/scan"
 	"github.com/zombie-operator/zombie-operator/agent/target"
+	"github.com/zombie-operator/zombie-operator/agent/target/targettest"
 )
 
 // startInit starts the first process of a PID namespace, which has a child. Both end with the test.
@@ -76,46 +75,6 @@ func openProc(t *testing.T) scan.Proc {
 	return scan.Proc{FS: f}
 }
 
-// trace lets a thread of this program trace a process until the test ends, without waiting for it, and returns the thread's ID.
-func trace(t *testing.T, pid int) int {
-	t.Helper()
-	type answer struct {
-		tid int
-		err error
-	}
-	seized, done, ended := make(chan answer), make(chan struct{}), make(chan struct{})
-	hold := func() {
-		runtime.LockOSThread() // and end the thread with the goroutine: the end of a tracer lets go
-		seized <- answer{unix.Gettid(), unix.PtraceSeize(pid)}
-		<-done
-	}
-	go func() {
-		defer close(ended)
-		// The main thread is the one that does not end with its goroutine. While this one holds it, another runs elsewhere.
-		runtime.LockOSThread()
-		if unix.Gettid() != os.Getpid() {
-			hold()
-			return
-		}
-		elsewhere := make(chan struct{})
-		go func() {
-			defer close(elsewhere)
-			hold()
-		}()
-		<-elsewhere
-		runtime.UnlockOSThread()
-	}()
-	t.Cleanup(func() {
-		close(done)
-		<-ended
-	})
-	got := <-seized
-	if got.err != nil {
-		t.Fatal(got.err)
-	}
-	return got.tid
-}
-
 // containerOf is the container whose first process is that one, if it were one.
 func containerOf(t *testing.T, init kernel.Process) inventory.Container {
 	t.Helper()
@@ -136,7 +95,7 @@ func TestRealTracerOutsideHoldsAContainer(t *testing.T) {
 	if got, err := finder.Traced(c); len(got) > 0 || err != nil {
 		t.Errorf("Traced() = %+v, %v before anybody traces, want none", got, err)
 	}
-	tid := trace(t, child.PID)
+	tid := targettest.Trace(t, child.PID, false)
 	identity, err := openProc(t).Identity(child.PID)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +125,7 @@ func TestRealTracerOfOneThreadHoldsAContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tid := trace(t, last)
+	tid := targettest.Trace(t, last, false)
 	got, err := (target.Finder{Proc: openProc(t)}).Traced(containerOf(t, init))
 	if err != nil || len(got) != 1 || got[0].PID != 1 || got[0].TracerPID != tid {
 		t.Errorf("Traced() = %+v, %v, want PID 1, a thread of which thread %d traces", got, err, tid)

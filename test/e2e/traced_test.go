@@ -3,14 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/zombie-operator/zombie-operator/agent/target/targettest"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 	"github.com/zombie-operator/zombie-operator/controllers/remedy"
 )
@@ -20,7 +17,7 @@ import (
 func tracerOutside(t *testing.T) {
 	const name = "guard-traced"
 	p, _ := leakingPod(t, perl(t, namespace(t, name), name, "worker"))
-	traceUntilEnd(t, processNamed(t, p, "worker"), true)
+	targettest.Trace(t, processNamed(t, p, "worker"), true)
 	eventually(t, patience, func(ctx context.Context) string {
 		report, err := getReport(ctx, p.Namespace, p.Name, p.UID)
 		switch {
@@ -44,50 +41,11 @@ func tracerOfAnother(t *testing.T) {
 	const name = "traced-init"
 	p, _ := leakingPod(t, perl(t, namespace(t, name), name, "worker"))
 	id := containerID(t, p, "app")
-	traceUntilEnd(t, hostPID(t, p), false)
+	targettest.Trace(t, hostPID(t, p), false)
 	enforce(t, p, restart)
 	act := waitActs(t, p, 1)[0]
 	if act.Status.Outcome != v1alpha1.OutcomeRefused || !strings.Contains(act.Status.Message, "process 1 (init), traced by process") {
 		t.Errorf("the outcome is %s (%s), want Refused, and who traces PID 1", act.Status.Outcome, act.Status.Message)
 	}
 	checkUntouched(t, p, id)
-}
-
-// traceUntilEnd traces a process of the node until the test ends, and does not wait for it. It may halt it.
-func traceUntilEnd(t *testing.T, pid int, halt bool) {
-	t.Helper()
-	seized, done, ended := make(chan error), make(chan struct{}), make(chan struct{})
-	hold := func() {
-		// The thread of a locked goroutine ends with it, and the end of a tracer lets go.
-		runtime.LockOSThread()
-		err := unix.PtraceSeize(pid)
-		if err == nil && halt {
-			err = unix.PtraceInterrupt(pid)
-		}
-		seized <- err
-		<-done
-	}
-	go func() {
-		defer close(ended)
-		// The main thread is the one that does not end with its goroutine. While this one holds it, another runs elsewhere.
-		runtime.LockOSThread()
-		if unix.Gettid() != os.Getpid() {
-			hold()
-			return
-		}
-		elsewhere := make(chan struct{})
-		go func() {
-			defer close(elsewhere)
-			hold()
-		}()
-		<-elsewhere
-		runtime.UnlockOSThread()
-	}()
-	t.Cleanup(func() {
-		close(done)
-		<-ended
-	})
-	if err := <-seized; err != nil {
-		t.Fatalf("tracing process %d: %v", pid, err)
-	}
 }

@@ -1,4 +1,4 @@
-// Package targettest is a node in memory for the tests of what acts on a node.
+// Package targettest is a node in memory, and a tracer of real processes, for the tests of what acts on a node.
 package targettest
 
 import (
