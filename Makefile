@@ -16,6 +16,8 @@ GO_TOOL := go tool -modfile=hack/tools/go.mod
 CONTROLLER_GEN := $(GO_TOOL) controller-gen
 GOLANGCI_LINT := golangci-lint
 HELM := $(GO_TOOL) helm
+# go test -v, and at the end once more what the tests that failed said. Its first argument is the way to this directory.
+GO_TEST_V = go tool -modfile=$(1)hack/tools/go.mod gotestsum --format standard-verbose --
 ZCLUSTER := cd hack/cluster && go run ./cmd/zcluster
 # Without a commit, or in a tree of another owner, git does not answer, and a build that asks it fails.
 BUILDVCS := $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
@@ -132,7 +134,7 @@ endif
 .PHONY: test-cgroupv2
 test-cgroupv2: ## Test what reads the kernel on one with cgroup v2 alone, in qemu: 2 to 4 minutes
 ifdef LINUX
-	go test -v -count=1 -timeout 30m ./test/cgroupv2/...
+	$(call GO_TEST_V) -count=1 -timeout 30m ./test/cgroupv2/...
 else
 	@$(call left-out,all of it,the emulated machine runs on Linux)
 endif
@@ -140,8 +142,8 @@ endif
 .PHONY: test-e2e
 test-e2e: ## Test the whole on a local cluster; REQUIRE_E2E=1 fails where that is impossible (needs root)
 ifdef LINUX
-	cd hack/cluster && go test -v -count=1 -timeout 30m ./test
-	go test -v -count=1 -timeout 60m ./test/e2e/...
+	cd hack/cluster && $(call GO_TEST_V,../../) -count=1 -timeout 30m ./test
+	$(call GO_TEST_V) -count=1 -timeout 60m ./test/e2e/...
 else
 	@$(call left-out,all of it,a local cluster needs Linux)
 endif
