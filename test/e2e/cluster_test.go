@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -50,6 +51,7 @@ var (
 	repository = findRepository()
 	kubectl    = "kubectl" // the one that was built with the cluster, once it is up
 	api        client.Client
+	locked     *os.File                     // open for as long as this process lives
 	logs       corev1client.CoreV1Interface // asks for logs, which api cannot
 )
 
@@ -62,6 +64,19 @@ func findRepository() string {
 		panic(err)
 	}
 	return dir
+}
+
+// lock keeps a second run, from another checkout say, from taking this one's cluster away. It ends with this process.
+func lock() error {
+	f, err := os.OpenFile("/run/zombie-cluster-"+clusterName+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("locking the cluster: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("another run of these tests has the cluster %s (lock of %s: %w); wait for its end", clusterName, f.Name(), err)
+	}
+	locked = f
+	return nil
 }
 
 // setUp brings up a fresh cluster, in place of one that an earlier run left, and installs the operator of this working tree.
