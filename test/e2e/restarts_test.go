@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
@@ -111,11 +113,13 @@ func restartWithRoom(t *testing.T, name string, room int) {
 	shim := statFields(first)[1]
 	writeFile(t, shimCgroup+"/cgroup.procs", shim)
 	fillPIDs(t, podCgroup, room)
+	roomAfter(t, first, podCgroup)
 	if _, err := output(kubectl, "exec", "-n", p.Namespace, p.Name, "--", "/leaks/say", "say", "hello"); err == nil {
 		t.Fatal("the runtime can still fork: this test shows nothing")
 	}
 	enforce(t, p, restart)
 	act := waitActs(t, p, 1)[0]
+	t.Logf("the shim was refused processes: %s; it is %v", readFile(t, shimCgroup+"/pids.events"), statFields(parsePID(t, shim)))
 	checkAct(t, act, wantAct{v1alpha1.RemediationRestartContainer, v1alpha1.OutcomeCleared, truth.zombies, 0})
 	if !strings.Contains(act.Status.Message, "SIGKILL") {
 		t.Errorf("the remediation says %q, want it to say how the container was ended", act.Status.Message)
@@ -126,6 +130,25 @@ func restartWithRoom(t *testing.T, name string, room int) {
 	if statFields(parsePID(t, shim)) == nil {
 		t.Error("the shim did not live through it")
 	}
+}
+
+// roomAfter takes the limit of a cgroup away when a process has ended: what starts in its place is as large, and may end for want of a thread.
+func roomAfter(t *testing.T, pid int, cgroup string) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	go func() {
+		defer pidfd.Close()
+		for {
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+		_ = os.WriteFile(cgroup+"/pids.max", []byte("max"), 0o600) // it may be gone
+	}()
 }
 
 // secondWaits has two pods leak at once, of which the first takes its time to stop.
