@@ -12,12 +12,12 @@ NAME ?= zombie
 NODES ?= 1
 POD_PIDS_LIMIT ?= 0
 
-GO_TOOL := go tool -modfile=hack/tools/go.mod
+GO_TOOL := go tool -modfile='$(CURDIR)/hack/tools/go.mod'
 CONTROLLER_GEN := $(GO_TOOL) controller-gen
 GOLANGCI_LINT := golangci-lint
 HELM := $(GO_TOOL) helm
-# go test -v, and at the end once more what the tests that failed said. Its first argument is the way to this directory.
-GO_TEST_V = go tool -modfile=$(1)hack/tools/go.mod gotestsum --format standard-verbose --
+# go test -v, and at the end once more what the tests that failed said.
+GO_TEST_V := $(GO_TOOL) gotestsum --format standard-verbose --
 ZCLUSTER := cd hack/cluster && go run ./cmd/zcluster
 # Without a commit, or in a tree of another owner, git does not answer, and a build that asks it fails.
 BUILDVCS := $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
@@ -134,7 +134,7 @@ endif
 .PHONY: test-cgroupv2
 test-cgroupv2: ## Test what reads the kernel on one with cgroup v2 alone, in qemu: 2 to 4 minutes
 ifdef LINUX
-	$(call GO_TEST_V) -count=1 -timeout 30m ./test/cgroupv2/...
+	$(GO_TEST_V) -count=1 -timeout 30m ./test/cgroupv2/...
 else
 	@$(call left-out,all of it,the emulated machine runs on Linux)
 endif
@@ -142,8 +142,8 @@ endif
 .PHONY: test-e2e
 test-e2e: ## Test the whole on a local cluster; REQUIRE_E2E=1 fails where that is impossible (needs root)
 ifdef LINUX
-	cd hack/cluster && $(call GO_TEST_V,../../) -count=1 -timeout 30m ./test
-	$(call GO_TEST_V) -count=1 -timeout 60m ./test/e2e/...
+	cd hack/cluster && $(GO_TEST_V) -count=1 -timeout 30m ./test
+	$(GO_TEST_V) -count=1 -timeout 60m ./test/e2e/...
 else
 	@$(call left-out,all of it,a local cluster needs Linux)
 endif
@@ -207,7 +207,7 @@ verify-chart: ## Lint the chart
 lint: ## Run golangci-lint on the product and on hack/cluster
 	@failed=0; \
 	$(GO_TOOL) $(GOLANGCI_LINT) run ./... || failed=1; \
-	( cd hack/cluster && go tool -modfile=../tools/go.mod $(GOLANGCI_LINT) run --config ../../.golangci.yml ./... ) || failed=1; \
+	( cd hack/cluster && $(GO_TOOL) $(GOLANGCI_LINT) run --config ../../.golangci.yml ./... ) || failed=1; \
 	exit $$failed
 
 ##@ Generate
