@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +53,6 @@ var (
 	repository = findRepository()
 	kubectl    = "kubectl" // the one that was built with the cluster, once it is up
 	api        client.Client
-	locked     *os.File                     // open for as long as this process lives
 	logs       corev1client.CoreV1Interface // asks for logs, which api cannot
 )
 
@@ -66,17 +67,14 @@ func findRepository() string {
 	return dir
 }
 
-// lock keeps a second run, from another checkout say, from taking this one's cluster away. It ends with this process.
-func lock() error {
-	f, err := os.OpenFile("/run/zombie-cluster-"+clusterName+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("locking the cluster: %w", err)
+// lock keeps a second run, from another checkout say, from taking this one's cluster away. It ends with this process, and leaves no file.
+func lock() (io.Closer, error) {
+	name := "@zombie-operator/test/" + clusterName
+	socket, err := net.Listen("unix", name)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return nil, fmt.Errorf("another run of these tests has the cluster %s (socket %s): wait for its end", clusterName, name)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("another run of these tests has the cluster %s (lock of %s: %w); wait for its end", clusterName, f.Name(), err)
-	}
-	locked = f
-	return nil
+	return socket, err
 }
 
 // setUp brings up a fresh cluster, in place of one that an earlier run left, and installs the operator of this working tree.

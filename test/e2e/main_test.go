@@ -50,10 +50,12 @@ func impossible() string {
 //
 //	E2E_REUSE=1 E2E_KEEP=1 go test -run 'TestOperator/side/cures/SIGCHLD' ./test/e2e
 func withCluster(run func() int) int {
-	if err := lock(); err != nil {
+	held, err := lock()
+	if err != nil {
 		fmt.Printf("e2e: %v\n", err)
 		return 1
 	}
+	defer held.Close()
 	fmt.Println("e2e: bringing up the local cluster " + clusterName)
 	if err := setUp(); err != nil {
 		fmt.Printf("e2e: setting up: %v\n", err)
