@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,25 +197,44 @@ func containerdRestart(t *testing.T, leaks []leak) {
 	checkReport(t, waitReport(t, l.pod, l.total, 2*time.Minute), l.pod, l.wants...)
 }
 
-// idleMinute waits for a whole minute without a write. The tests before leave some that are due: of pods that just went the agent tells
-// once more that they have no zombies, and what only got better, such as fewer zombies on a node, waits for publish.ReblameInterval.
 func idleMinute(t *testing.T) {
-	const idle = time.Minute
-	since := time.Now()
-	eventually(t, publish.ReblameInterval+2*idle, func(context.Context) string {
-		writes := auditedWrites(t, since)
-		for _, w := range writes {
-			t.Logf("not idle yet: %+v", w)
-			since = w.at.Add(time.Nanosecond)
-		}
-		if lasted := time.Since(since); lasted < idle {
-			return fmt.Sprintf("the operator wrote nothing for %s only", lasted.Round(time.Second))
+	// Of pods that just went, the agent tells once more that they have no zombies.
+	eventually(t, 3*time.Minute, func(context.Context) string {
+		if last := auditedWrites(t, time.Now().Add(-publish.RewriteInterval-3*scanInterval)); len(last) > 0 {
+			return fmt.Sprintf("the operator is not done with earlier tests: %+v", last)
 		}
 		return ""
 	})
-	if auditedRenewals(t, since) == 0 {
+	waitBetweenEdges(t, 80*time.Second)
+	began := time.Now()
+	waitSince(t, began.Add(time.Minute))
+	for _, w := range auditedWrites(t, began) {
+		if wasDue(t, w) {
+			t.Logf("better news of a node was due: %+v", w)
+			continue
+		}
+		t.Errorf("the operator wrote in an idle minute: %+v", w)
+	}
+	if auditedRenewals(t, began) == 0 {
 		t.Error("the audit log shows no renewal of the leader's lease: it is not the operator that is silent")
 	}
+	for _, node := range []string{nodeName, secondNode} {
+		agentPod(t, node, "") // fails where none is ready, which would be silent too
+	}
+}
+
+// wasDue says whether a write is the one that a change for the better on a node, such as fewer zombies after the tests before, is worth:
+// it comes when the last write of that report is publish.ReblameInterval ago.
+func wasDue(t *testing.T, w auditedWrite) bool {
+	t.Helper()
+	if w.resource != "zombienodereports/status" {
+		return false
+	}
+	// The agent reckons from look to look.
+	before := auditedWrites(t, w.at.Add(-publish.ReblameInterval+scanInterval))
+	return !slices.ContainsFunc(before, func(x auditedWrite) bool {
+		return x.resource == w.resource && x.name == w.name && x.at.Before(w.at)
+	})
 }
 
 // neverBlamed: nothing was written of parents that reap, and of a process that lives without its main thread only that it does.
