@@ -78,20 +78,21 @@ func hostileNames(t *testing.T) {
 func checkAlertsCounted(t *testing.T, policy *v1alpha1.ZombiePolicy, pods int) {
 	t.Helper()
 	want := fmt.Sprintf(`zombie_controller_alerts{cause="PID1DoesNotReap",namespace="%s",policy="%s"} %d`, policy.Namespace, policy.Name, pods)
-	token, controllers := tokenOf(t, scraperName), map[string]string{}
+	token := tokenOf(t, scraperName)
+	var controllers []*metricsPort
 	for _, p := range operatorPods(t) {
 		if p.Labels["app.kubernetes.io/component"] == "controller" {
-			controllers[p.Name] = forward(t, &p)
+			controllers = append(controllers, &metricsPort{pod: &p})
 		}
 	}
 	eventually(t, time.Minute, func(context.Context) string {
 		leaders := 0
-		for name, address := range controllers {
-			switch _, text := getMetrics(t, address, token); {
+		for _, port := range controllers {
+			switch _, text := port.get(t, token); {
 			case strings.Contains(text, want+"\n") && strings.Contains(text, `zombie_controller_reports{cause="PID1DoesNotReap"} `):
 				leaders++
 			case strings.Contains(text, "zombie_controller_alerts{"):
-				return fmt.Sprintf("the metrics of %s do not have %s:\n%s", name, want, text)
+				return fmt.Sprintf("the metrics of %s do not have %s:\n%s", port.pod.Name, want, text)
 			}
 		}
 		if leaders != 1 {

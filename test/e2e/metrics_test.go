@@ -40,32 +40,29 @@ func makeScrapers(t *testing.T) {
 // metricsRefused shows that nobody reads metrics without the right to.
 func metricsRefused(t *testing.T) {
 	for _, p := range operatorPods(t) {
-		address := forward(t, &p)
+		port := &metricsPort{pod: &p}
 		for token, want := range map[string]int{
 			// The API server answers with an error that it does not know a token, which counts as a failed question.
 			"": http.StatusUnauthorized, "rubbish": http.StatusInternalServerError, tokenOf(t, strangerName): http.StatusForbidden,
 		} {
-			if status, _ := getMetrics(t, address, token); status != want {
+			if status, _ := port.get(t, token); status != want {
 				t.Errorf("%s answered %d, want %d", p.Name, status, want)
 			}
 		}
-		if status, text := getMetrics(t, address, tokenOf(t, scraperName)); status != http.StatusOK || !strings.Contains(text, "_build_info{") {
+		if status, text := port.get(t, tokenOf(t, scraperName)); status != http.StatusOK || !strings.Contains(text, "_build_info{") {
 			t.Errorf("%s answered %d to the one who may read:\n%s", p.Name, status, text)
 		}
 	}
 }
 
-// scrape reads the metrics of a pod of the operator. Few may at a time, and other tests do too.
+// scrape reads the metrics of a pod of the operator.
 func scrape(t *testing.T, p *corev1.Pod) string {
 	t.Helper()
-	address, token, text := forward(t, p), tokenOf(t, scraperName), ""
-	eventually(t, 30*time.Second, func(context.Context) string {
-		var status int
-		if status, text = getMetrics(t, address, token); status != http.StatusOK {
-			return fmt.Sprintf("%s answered %d:\n%s", p.Name, status, text)
-		}
-		return ""
-	})
+	port := &metricsPort{pod: p}
+	status, text := port.get(t, tokenOf(t, scraperName))
+	if status != http.StatusOK {
+		t.Fatalf("%s answered %d:\n%s", p.Name, status, text)
+	}
 	return text
 }
 
@@ -128,11 +125,36 @@ func forward(t *testing.T, p *corev1.Pod) string {
 	return m[1]
 }
 
-func getMetrics(t *testing.T, address, token string) (status int, text string) {
+// metricsPort is the port for metrics of a pod.
+type metricsPort struct {
+	pod     *corev1.Pod
+	address string // where kubectl forwards to it; empty when it does not
+}
+
+// get asks for the metrics, and again while too many others ask too or kubectl's tunnel breaks, as it does under load.
+func (m *metricsPort) get(t *testing.T, token string) (status int, text string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
+	eventually(t, time.Minute, func(ctx context.Context) string {
+		if m.address == "" {
+			m.address = forward(t, m.pod)
+		}
+		var err error
+		if status, text, err = askForMetrics(ctx, m.address, token); err != nil {
+			m.address = ""
+			return err.Error()
+		}
+		if status == http.StatusServiceUnavailable {
+			return fmt.Sprintf("%s answered %d:\n%s", m.pod.Name, status, text)
+		}
+		return ""
+	})
+	return status, text
+}
+
+func askForMetrics(ctx context.Context, address, token string) (status int, text string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", nil)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -141,12 +163,9 @@ func getMetrics(t *testing.T, address, token string) (status int, text string) {
 	scraper := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	response, err := scraper.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
+	return response.StatusCode, string(body), err
 }
