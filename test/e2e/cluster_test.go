@@ -67,14 +67,18 @@ func findRepository() string {
 	return dir
 }
 
-// lock keeps a second run, from another checkout say, from taking this one's cluster away. It ends with this process, and leaves no file.
+// lock keeps a second run, from another checkout say, from taking this one's cluster away. It ends with this process, and leaves no file. As
+// that of zcluster it holds in one network namespace.
 func lock() (io.Closer, error) {
 	name := "@zombie-operator/test/" + clusterName
 	socket, err := net.Listen("unix", name)
 	if errors.Is(err, unix.EADDRINUSE) {
 		return nil, fmt.Errorf("another run of these tests has the cluster %s (socket %s): wait for its end", clusterName, name)
 	}
-	return socket, err
+	if err != nil {
+		return nil, fmt.Errorf("taking the lock of these tests: %w", err)
+	}
+	return socket, nil
 }
 
 // setUp brings up a fresh cluster, in place of one that an earlier run left, and installs the operator of this working tree.
