@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func checkAlertsCounted(t *testing.T, policy *v1alpha1.ZombiePolicy, pods int) {
 	eventually(t, time.Minute, func(context.Context) string {
 		leaders := 0
 		for _, port := range controllers {
-			switch _, text := port.get(t, token); {
+			switch text := port.get(t, token, http.StatusOK); {
 			case strings.Contains(text, want+"\n") && strings.Contains(text, `zombie_controller_reports{cause="PID1DoesNotReap"} `):
 				leaders++
 			case strings.Contains(text, "zombie_controller_alerts{"):
