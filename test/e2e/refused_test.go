@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,20 +91,30 @@ func frozenStorage(t *testing.T) string {
 	if err := os.Mkdir(mountPoint, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	onNode := func(args ...string) {
-		t.Helper()
-		if _, err := output("nsenter", append([]string{"--mount", "--target", strconv.Itoa(kubeletPID(t, secondNode))}, args...)...); err != nil {
-			t.Error(err)
-		}
+	// It ends at the end of its input, and so also when this test is killed: what hangs would keep the cluster from being taken down.
+	const script = `truncate --size=16M "$1" && mkfs.ext4 -q "$1" && mount -o loop "$1" "$2" && fsfreeze --freeze "$2" && echo frozen
+read -r _
+fsfreeze --unfreeze "$2"; umount --lazy "$2"` // the pod goes a little later
+	holder := command(context.Background(), "nsenter", "--mount", "--target", strconv.Itoa(kubeletPID(t, secondNode)), "sh", "-c", script, "sh", image, mountPoint)
+	holder.SysProcAttr, holder.Stderr = &syscall.SysProcAttr{Setsid: true}, os.Stderr // no Ctrl-C ends it
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	onNode("truncate", "--size=16M", image)
-	onNode("mkfs.ext4", "-q", image)
-	onNode("mount", "-o", "loop", image, mountPoint)
-	t.Cleanup(func() { onNode("umount", "--lazy", mountPoint) }) // the pod goes a little later
-	onNode("fsfreeze", "--freeze", mountPoint)
-	t.Cleanup(func() { onNode("fsfreeze", "--unfreeze", mountPoint) })
-	if t.Failed() {
-		t.FailNow()
+	stdout, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(stdin.Close(), holder.Wait()); err != nil {
+			t.Errorf("thawing %s: %v", mountPoint, err)
+		}
+	})
+	if said, err := bufio.NewReader(stdout).ReadString('\n'); said != "frozen\n" {
+		t.Fatalf("freezing %s: %q %v", mountPoint, said, err)
 	}
 	return mountPoint
 }
