@@ -40,6 +40,7 @@ func always(e Evidence, remedy v1alpha1.Remedy) bool {
 		return e.State == "D" && !e.OthersRun && (e.PID == 1 || e.ReaperHolds)
 	case v1alpha1.RemedyRestartContainer:
 		return e.TracerOutside || e.Frozen || (e.State == "D" && !isKillable(e))
+	case v1alpha1.RemedySIGCHLD, v1alpha1.RemedySIGCONT:
 	}
 	return false
 }
