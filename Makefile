@@ -7,9 +7,10 @@ SHELL := /bin/sh
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The architecture of images for the local cluster.
 ARCH ?= $(shell go env GOARCH)
-# The local cluster: its name, 1 to 4 nodes, most processes of a pod (0 is no limit).
+# The local cluster (cluster-up): its name, 1 to 4 nodes, most processes of a pod (0 is no limit).
 NAME ?= zombie
 NODES ?= 1
+$(if $(filter 1 2 3 4,$(NODES)),,$(error NODES is '$(NODES)': it must be 1 to 4))
 POD_PIDS_LIMIT ?= 0
 
 GO_TOOL := go tool -modfile='$(CURDIR)/hack/tools/go.mod'
