@@ -15,7 +15,7 @@ const (
 
 // Condition types of a ZombieReport.
 const (
-	// ConditionLeaking is True while zombies are counted in the pod, False when none is left. The agent writes it.
+	// ConditionLeaking is True while zombies are counted in the pod, False when none counts. The agent writes it.
 	ConditionLeaking = "Leaking"
 	// ConditionVerified is True when the report agreed with the Pod read live from the API server. The controller writes it.
 	ConditionVerified = "Verified"

@@ -107,7 +107,7 @@ func whyNoAlert(report *v1alpha1.ZombieReport, containers []ruled, unknown []v1a
 	case len(observedContainers(report)) > 0:
 		return "No policy governs a container of the pod; it still has zombies."
 	}
-	return "No zombies are left in the pod."
+	return "No zombie of the pod counts: there is none, or none is old enough yet."
 }
 
 // lastAct is the newest act on the pod, and when it will have to be told otherwise. A restart that cleared a container cured it when no

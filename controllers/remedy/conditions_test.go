@@ -46,7 +46,7 @@ func TestConditions(t *testing.T) {
 		"DryRun alerts nobody":                            {changes(wasAlerting, mode(v1alpha1.ModeDryRun)), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(0, "Mode DryRun alerts nobody.")}},
 		"Paused alerts nobody":                            {changes(wasAlerting, mode(v1alpha1.ModePaused)), []metav1.Condition{triggered(appTriggers, -10*time.Minute), silent(0, "ZombiePolicy web is Paused.")}},
 		"a trigger that does not hold any more ends both": {changes(wasAlerting, notTriggered), []metav1.Condition{quiet(0), silent(0, "The trigger of the governing policy holds no more.")}},
-		"the last zombie ends both":                       {changes(wasAlerting, report(func(r *v1alpha1.ZombieReport) { r.Status.Observed = &v1alpha1.Observed{} })), []metav1.Condition{quiet(0), silent(0, "No zombies are left in the pod.")}},
+		"the last zombie ends both":                       {changes(wasAlerting, report(func(r *v1alpha1.ZombieReport) { r.Status.Observed = &v1alpha1.Observed{} })), []metav1.Condition{quiet(0), silent(0, "No zombie of the pod counts: there is none, or none is old enough yet.")}},
 		"a policy that is gone ends both and leaves them": {changes(wasAlerting, ungoverned), []metav1.Condition{quiet(0), silent(0, "No policy governs a container of the pod; it still has zombies.")}},
 		"a pod that no policy ever governed gets none":    {changes(ungoverned, report(func(r *v1alpha1.ZombieReport) { r.Status.Conditions = nil })), nil},
 		"a second container triggers when the first is calm": {changes(second, notTriggered, wasAlerting), []metav1.Condition{
