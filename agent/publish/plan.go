@@ -33,6 +33,8 @@ type memory struct {
 	leakingChangedAt time.Time
 	// findings are those that the stored report tells of, by their type.
 	findings map[string]observe.Finding
+	// first says that the last write was the first of a leak: of a burst it may tell of those zombies only that were old enough by then.
+	first bool
 	// writtenAt is when the agent last wrote the report.
 	writtenAt time.Time
 }
@@ -117,7 +119,11 @@ func plan(m memory, pod Pod, now time.Time, spare bool) step {
 	}
 	wait := RewriteInterval
 	if m.reported != nil {
-		switch max(observe.Compare(*m.reported, pod.Observed, now), m.compareFindings(pod.Findings)) {
+		difference := max(observe.Compare(*m.reported, pod.Observed, now), m.compareFindings(pod.Findings))
+		if m.first && m.reported.Zombies != pod.Observed.Zombies {
+			difference = observe.OtherNumbers // once, or it would tell of a part of the burst for as long as no step is crossed
+		}
+		switch difference {
 		case observe.Same:
 			return nothing
 		case observe.OtherDetails:

@@ -170,6 +170,7 @@ func (p *Publisher) one(ctx context.Context, pod Pod, lookedAt, now time.Time, s
 			p.states[key(pod)] = m
 			return called, err
 		}
+		m.first = pod.Observed.Zombies > 0 && (m.reported == nil || m.reported.Zombies == 0)
 		m.leakingChangedAt = m.transition(pod.Observed, now)
 		m.findings = m.told(pod.Findings)
 		m.stored, m.reported, m.writtenAt = true, &pod.Observed, now

@@ -207,7 +207,7 @@ func (c causeCase) check(t *testing.T, report *v1alpha1.ZombieReport, parentPID 
 	if c.outside {
 		parentPID = 0
 	}
-	if parent.Cause != c.cause || parent.Command != c.command || !tellsOf(parent.Zombies, c.zombies) || pid != parentPID {
+	if parent.Cause != c.cause || parent.Command != c.command || parent.Zombies != c.zombies || pid != parentPID {
 		t.Errorf("the parent is %s (PID %d) with %d zombies, cause %s; want %s (PID %d), %d, %s",
 			parent.Command, pid, parent.Zombies, parent.Cause, c.command, parentPID, c.zombies, c.cause)
 	}

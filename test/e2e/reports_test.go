@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/zombie-operator/zombie-operator/agent/observe"
 	"github.com/zombie-operator/zombie-operator/api/v1alpha1"
 )
 
@@ -30,13 +29,7 @@ func getReport(ctx context.Context, namespace, podName string, uid types.UID) (*
 	return nil, fmt.Errorf("pod %s has %d reports", podName, len(list.Items))
 }
 
-// tellsOf says whether a report that tells of so many zombies is right where there are so many. It is written anew when their number crosses
-// a step, such as 5 or 10: where they died one after the other, the first may tell of those that were old enough by then.
-func tellsOf(told, are int32) bool {
-	return told <= are && observe.Step(int(told)) == observe.Step(int(are))
-}
-
-// waitReport waits for a report of the pod that tells of this many zombies.
+// waitReport waits for a report of the pod with this many zombies.
 func waitReport(t *testing.T, p *corev1.Pod, zombies int32, timeout time.Duration) *v1alpha1.ZombieReport {
 	t.Helper()
 	var report *v1alpha1.ZombieReport
@@ -50,7 +43,7 @@ func waitReport(t *testing.T, p *corev1.Pod, zombies int32, timeout time.Duratio
 			return fmt.Sprintf("no report of pod %s/%s", p.Namespace, p.Name)
 		case report.Status.Observed == nil:
 			return fmt.Sprintf("the report of pod %s says nothing", p.Name)
-		case !tellsOf(report.Status.Observed.Zombies, zombies):
+		case report.Status.Observed.Zombies != zombies:
 			return fmt.Sprintf("the report of pod %s says %d zombies, want %d", p.Name, report.Status.Observed.Zombies, zombies)
 		}
 		return ""
@@ -130,9 +123,6 @@ func checkContainer(t *testing.T, report *v1alpha1.ZombieReport, p *corev1.Pod, 
 		}
 		parent := c.Parents[0]
 		got := want{string(c.Name), parent.Command, c.Zombies, *parent.PID, parent.Cause}
-		if tellsOf(got.zombies, w.zombies) {
-			w.zombies = got.zombies
-		}
 		if got != w {
 			t.Errorf("report says %+v, want %+v", got, w)
 		}
